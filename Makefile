@@ -1,0 +1,33 @@
+# make demo : fuse an embedded scene, or your own pair with IR=... VI=... ; make test : everything that must hold
+SHELL  := /bin/bash
+PY     ?= python3
+BIN    := .venv/bin
+RUNS   ?= runs/demo
+OUT    ?= $(RUNS)/fused
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+EXTRAS := $(if $(SMFNET_EXTRAS),$(SMFNET_EXTRAS),dev)
+
+.PHONY: demo test clean help
+help:  ## this list
+	@grep -E '^[a-z.]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+# The stamp is as new as what the environment was made from.
+.venv/.stamp-$(EXTRAS): settings.ini setup.py constraints.txt
+	@test -x $(BIN)/python || $(PY) -m venv .venv
+	@echo "installing smfnet and what it needs into .venv (a minute or two, once) ..."
+	@$(PIP) install -q -c constraints.txt -e '.[$(EXTRAS)]' 2> .venv/install.log || { cat .venv/install.log; exit 1; }
+	@touch $@
+
+.venv: .venv/.stamp-$(EXTRAS)  ## the environment (SMFNET_EXTRAS=dev,docs,... for more)
+
+demo: .venv/.stamp-$(EXTRAS)  ## fuse an embedded scene, or IR=file VI=file (or two folders)
+	@mkdir -p $(RUNS)
+	@$(BIN)/papermill --log-level WARNING nbs/fuse.ipynb $(RUNS)/fuse.ipynb -k python3 \
+	    $(if $(IR),-p ir '$(IR)') $(if $(VI),-p vi '$(VI)') -p out '$(OUT)'
+	@$(BIN)/python -m smfnet.fusing --where '$(OUT)' --notebook $(RUNS)/fuse.ipynb
+
+test: .venv/.stamp-$(EXTRAS)  ## notebooks and package in step, nbdev_test, pytest
+	@$(BIN)/python -m pytest -q --durations=8
+
+clean:  ## remove the environment and every run
+	rm -rf .venv runs build *.egg-info
