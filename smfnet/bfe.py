@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['BFEBlock', 'BFE']
 
-# %% ../nbs/06_bfe.ipynb #c002
+# %% ../nbs/06_bfe.ipynb #c003
 import torch
 from torch import Tensor, nn
 from .core import *
 from .blocks import *
 
-# %% ../nbs/06_bfe.ipynb #c004
+# %% ../nbs/06_bfe.ipynb #c008
 class BFEBlock(nn.Module):
-    "L transformer layers, a convolutional tail, and the residual around both (Eqs. 9-10)."
+    "L transformer layers, a convolutional tail, and the residual around both (Eqs. 9-10; ledger D-07)."
     def __init__(self,
         dim:int,            # channels c
         heads:int=8,        # attention heads
@@ -29,7 +29,7 @@ class BFEBlock(nn.Module):
         y = self.layers(x)                                   # Eq. 9
         return y if self.conv is None else self.conv(y) + x  # Eq. 10
 
-# %% ../nbs/06_bfe.ipynb #c005
+# %% ../nbs/06_bfe.ipynb #c019
 class BFE(nn.Sequential):
     "Base feature extraction: a stack of residual transformer blocks (Eqs. 9-10)."
     def __init__(self,

@@ -6,14 +6,14 @@
 __all__ = ['LayerNorm2d', 'pixel_major', 'pointwise', 'depthwise', 'channel_gram', 'channel_map', 'apply_map', 'MDTA', 'LeFF',
            'TransformerBlock', 'BRB', 'Sobel', 'GRDB']
 
-# %% ../nbs/04_blocks.ipynb #c002
+# %% ../nbs/04_blocks.ipynb #c003
 import torch
 from torch import Tensor, nn
 import torch.nn.functional as F
 from einops import rearrange
 from .core import *
 
-# %% ../nbs/04_blocks.ipynb #c005
+# %% ../nbs/04_blocks.ipynb #c009
 class LayerNorm2d(nn.Module):
     "Layer norm over the channels of each pixel, with a learned gain and offset."
     def __init__(self,
@@ -30,7 +30,7 @@ class LayerNorm2d(nn.Module):
         x = F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
         return rearrange(x, 'b h w c -> b c h w')
 
-# %% ../nbs/04_blocks.ipynb #c008
+# %% ../nbs/04_blocks.ipynb #c015
 class _PixelMajor(torch.autograd.Function):
     "Identity whose output and gradient are channels_last."
     @staticmethod
@@ -44,7 +44,7 @@ def pixel_major(
     "Pin the memory layout to channels_last in both directions."
     return _PixelMajor.apply(x)
 
-# %% ../nbs/04_blocks.ipynb #c011
+# %% ../nbs/04_blocks.ipynb #c018
 def pointwise(
     cin:int,         # input channels
     cout:int,        # output channels
@@ -61,7 +61,7 @@ def depthwise(
     "3×3 depthwise convolution: sees neighbours, does not mix channels."
     return nn.Conv2d(dim, dim, 3, padding=dilation, dilation=dilation, groups=dim, bias=bias)
 
-# %% ../nbs/04_blocks.ipynb #c015
+# %% ../nbs/04_blocks.ipynb #c025
 class _Gram(torch.autograd.Function):
     "QᵀK over pixels, with both gradients laid out pixel by pixel."
     @staticmethod
@@ -80,13 +80,13 @@ def channel_gram(
     "Product of two feature maps over all pixels."
     return _Gram.apply(q, k)
 
-# %% ../nbs/04_blocks.ipynb #c017
+# %% ../nbs/04_blocks.ipynb #c027
 def channel_map(
     q:Tensor,    # queries (b c h w)
     k:Tensor,    # keys (b c h w)
     log_T:Tensor,# log of the temperature T of each head (head,)
 ) -> Tensor:     # (b head c/head c/head), rows sum to 1
-    "Softmax of channel correlations: L2-normalised over pixels, divided by T (Eq. 3)."
+    "Softmax of channel correlations: L2-normalised over pixels, divided by T (Eq. 3; ledger D-01, D-03)."
     heads = log_T.numel()
     q,k = (rearrange(o, 'b c h w -> b (h w) c') for o in (q,k))
     gram = channel_gram(q, k)
@@ -98,7 +98,7 @@ def channel_map(
     cos = rearrange(cos, 'b i j head -> b head i j')
     return (cos / log_T.exp().reshape(-1,1,1)).softmax(-1)
 
-# %% ../nbs/04_blocks.ipynb #c018
+# %% ../nbs/04_blocks.ipynb #c036
 def apply_map(
     attn:Tensor,  # channel map (b head c/head c/head)
     v:Tensor,     # values (b c h w)
@@ -112,7 +112,7 @@ def apply_map(
     out = rearrange(v, 'b c h w -> b (h w) c') @ mix.transpose(1,2)
     return rearrange(out, 'b (h w) c -> b c h w', h=v.shape[2])
 
-# %% ../nbs/04_blocks.ipynb #c020
+# %% ../nbs/04_blocks.ipynb #c040
 class MDTA(nn.Module):
     "Multi-Dconv head transposed attention: self attention between channels, linear in pixels (Sec. 2.2.2)."
     def __init__(self,
@@ -129,9 +129,9 @@ class MDTA(nn.Module):
         q,k,v = self.qkv(x).chunk(3, dim=1)
         return apply_map(channel_map(q, k, self.log_T), v, self.proj.weight)
 
-# %% ../nbs/04_blocks.ipynb #c023
+# %% ../nbs/04_blocks.ipynb #c051
 class LeFF(nn.Module):
-    "Locally-enhanced feed-forward network: a depthwise convolution between the two pointwise ones (Sec. 2.2.2)."
+    "Locally-enhanced feed-forward network: a depthwise convolution between the two pointwise ones (Sec. 2.2.2; ledger D-08)."
     def __init__(self,
         dim:int,            # channels c
         expansion:float=2): # hidden channels / c; our choice
@@ -143,7 +143,7 @@ class LeFF(nn.Module):
     ) -> Tensor:  # (b c h w)
         return self.down(F.gelu(self.local(F.gelu(self.up(x)))))
 
-# %% ../nbs/04_blocks.ipynb #c025
+# %% ../nbs/04_blocks.ipynb #c056
 class TransformerBlock(nn.Module):
     "LayerNorm-MDTA and LayerNorm-LeFF, each with a residual (Sec. 2.2.2, Fig. 2)."
     def __init__(self,
@@ -159,7 +159,7 @@ class TransformerBlock(nn.Module):
         x = x + self.attn(self.norm1(x))
         return x + self.ffn(self.norm2(x))
 
-# %% ../nbs/04_blocks.ipynb #c028
+# %% ../nbs/04_blocks.ipynb #c061
 class BRB(nn.Module):
     "Bottleneck residual block: pointwise up, depthwise, pointwise down, plus the input (Fig. 2)."
     def __init__(self,
@@ -173,7 +173,7 @@ class BRB(nn.Module):
     ) -> Tensor:  # (b c h w)
         return x + self.body(x)
 
-# %% ../nbs/04_blocks.ipynb #c031
+# %% ../nbs/04_blocks.ipynb #c066
 class Sobel(nn.Module):
     "Sobel derivatives of every channel, as fixed depthwise filters; borders repeat the edge pixel."
     def __init__(self):
@@ -188,7 +188,7 @@ class Sobel(nn.Module):
         k = self.kernel.to(x.dtype)
         return tuple(F.conv2d(x, k[i:i+1].expand(c,1,3,3), groups=c) for i in range(2))
 
-# %% ../nbs/04_blocks.ipynb #c033
+# %% ../nbs/04_blocks.ipynb #c071
 class GRDB(nn.Module):
     "Gradient residual dense block: a dense block, plus the pointwise-mixed Sobel magnitude of its input (Fig. 2)."
     def __init__(self,

@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['CrossMDTA', 'soft_clamp', 'InvertibleBlock', 'CAI', 'FuseDetail']
 
-# %% ../nbs/05_cai.ipynb #c002
+# %% ../nbs/05_cai.ipynb #c003
 import torch
 from torch import Tensor, nn
 from .core import *
 from .blocks import *
 
-# %% ../nbs/05_cai.ipynb #c005
+# %% ../nbs/05_cai.ipynb #c009
 class CrossMDTA(nn.Module):
-    "Channel attention in which one half of the features asks (Q) and the other answers (K, V) (Eqs. 1-4)."
+    "Channel attention in which one half of the features asks (Q) and the other answers (K, V) (Eqs. 1-4; ledger D-01 to D-03)."
     def __init__(self,
         dim:int,       # channels of one half
         heads:int=8):  # heads; must divide dim
@@ -34,17 +34,17 @@ class CrossMDTA(nn.Module):
         f2 = apply_map(channel_map(q1, k2, self.log_T2), v2, self.proj2.weight) # Eq. 2, 4
         return f1, f2
 
-# %% ../nbs/05_cai.ipynb #c008
+# %% ../nbs/05_cai.ipynb #c019
 def soft_clamp(
     s:Tensor,       # any real
-    c:float=2.,     # bound of the log-scale
+    c:float=2.,     # bound of the log-scale; our choice, as in couplings for image hiding
 ) -> Tensor:        # in (-c, c), slope c/2 at 0
-    "Bounded log-scale of an affine coupling: α(s) = 2c(σ(s) - ½) (Eq. 7)."
+    "Bounded log-scale of an affine coupling: α(s) = 2c(σ(s) - ½) (Eqs. 5, 7-8; ledger D-05)."
     return 2*c*(torch.sigmoid(s) - 0.5)
 
-# %% ../nbs/05_cai.ipynb #c011
+# %% ../nbs/05_cai.ipynb #c028
 class InvertibleBlock(nn.Module):
-    "Coupling of two halves with an exact inverse: `forward` is Eqs. 5-6, `inverse` is Eqs. 7-8."
+    "Coupling of two halves with an exact inverse: `forward` is Eqs. 5-6, `inverse` is Eqs. 7-8 (Eqs. 5-8; ledger D-04 to D-06)."
     def __init__(self,
         dim:int,               # channels of one half
         affine_both:bool=False,# scale the second half too, as Eq. 8 does; False leaves Eq. 6 additive
@@ -59,7 +59,7 @@ class InvertibleBlock(nn.Module):
     def forward(self,
         f1:Tensor, # first half (b c/2 h w)
         f2:Tensor, # second half (b c/2 h w)
-    ) -> tuple[Tensor,Tensor]:
+    ) -> tuple[Tensor,Tensor]: # the halves after the coupling, same shapes
         g2 = f2 if self.psi4 is None else f2 * self.scales(f1, self.psi4).exp()
         g2 = g2 + self.psi1(f1)                                        # Eq. 6
         g1 = f1 * self.scales(g2, self.psi2).exp() + self.psi3(g2)     # Eq. 5
@@ -67,15 +67,15 @@ class InvertibleBlock(nn.Module):
     def inverse(self,
         g1:Tensor, # first half (b c/2 h w)
         g2:Tensor, # second half (b c/2 h w)
-    ) -> tuple[Tensor,Tensor]:
+    ) -> tuple[Tensor,Tensor]: # the halves before the coupling, same shapes
         f1 = (g1 - self.psi3(g2)) * (-self.scales(g2, self.psi2)).exp() # Eq. 7
         f2 = g2 - self.psi1(f1)
         if self.psi4 is not None: f2 = f2 * (-self.scales(f1, self.psi4)).exp() # Eq. 8
         return f1, f2
 
-# %% ../nbs/05_cai.ipynb #c014
+# %% ../nbs/05_cai.ipynb #c039
 class CAI(nn.Module):
-    "Cross attention and invertible block: gradient residual dense block, cross attention of two halves, coupling (Sec. 2.2.1)."
+    "Cross attention and invertible block: gradient residual dense block, cross attention of two halves, coupling (Eqs. 1-6, Sec. 2.2.1; ledger D-13)."
     def __init__(self,
         dim:int,             # channels c, even
         heads:int=8,         # heads of the cross attention
@@ -91,9 +91,9 @@ class CAI(nn.Module):
         if self.cross is not None: f1,f2 = self.cross(f1,f2)
         return torch.cat(self.inn(f1,f2), dim=1)
 
-# %% ../nbs/05_cai.ipynb #c017
+# %% ../nbs/05_cai.ipynb #c048
 class FuseDetail(nn.Module):
-    "Two invertible layers in the direction of Eqs. 7-8; they fuse the summed detail features."
+    "Two invertible layers in the direction of Eqs. 7-8; they fuse the summed detail features (Eqs. 7-8; ledger D-06)."
     def __init__(self,
         dim:int,          # channels c, even
         layers:int=2):    # invertible layers

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['check_image', 'check_same', 'check_unit', 'set_seed', 'get_device', 'keep_memory', 'project_root', 'data_root',
-           'atomic_path']
+           'atomic_path', 'declared_parameters', 'injected_parameters', 'parameter_problem', 'check_parameters']
 
 # %% ../nbs/00_core.ipynb #c003
-import ctypes, os, random, sys, tempfile
+import ast, ctypes, difflib, os, random, sys, tempfile
 from contextlib import contextmanager
 from pathlib import Path
 import numpy as np
@@ -121,3 +121,55 @@ def atomic_path(
         tmp.chmod(0o666 & ~mask)      # mkstemp makes private files
         tmp.replace(path)
     finally: tmp.unlink(missing_ok=True)
+
+# %% ../nbs/00_core.ipynb #c031
+def declared_parameters(
+    source:str,        # source of a cell
+) -> dict[str,str]|None: # name -> annotation; None unless the cell consists of `name:type = value` alone
+    "What a parameters cell declares."
+    try: body = ast.parse(source).body
+    except SyntaxError: return None
+    plain = lambda o: isinstance(o, ast.AnnAssign) and isinstance(o.target, ast.Name) and o.value is not None
+    if not body or not all(plain(o) for o in body): return None
+    free = lambda o: ' | None' if ast.unparse(o.value) == 'None' and 'None' not in ast.unparse(o.annotation) else ''
+    return {o.target.id: ast.unparse(o.annotation) + free(o) for o in body}
+
+def injected_parameters(
+    source:str,  # source of a cell
+) -> list[str]:  # names that it assigns; empty unless papermill wrote the cell
+    "What papermill put into a notebook."
+    if not source.lstrip().startswith('# Parameters'): return []
+    return [t.id for o in ast.parse(source).body if isinstance(o, ast.Assign) for t in o.targets if isinstance(t, ast.Name)]
+
+# %% ../nbs/00_core.ipynb #c033
+def parameter_problem(
+    name:str,        # of a parameter
+    value,           # what it was given
+    annotation:str,  # its type or types: 'int', 'float | None', ...
+) -> str|None:       # one sentence, or None when the value fits
+    "Whether a value has the type that the parameters cell declares; a whole number also fits `float`."
+    kinds = [o.strip() for o in annotation.split('|')]
+    kind = 'None' if value is None else type(value).__name__
+    if kind in kinds or (kind == 'int' and 'float' in kinds): return None
+    hint = "; papermill's -r passes text as it stands" if 'str' in kinds and kind in ('int', 'float', 'bool') else ''
+    return f"parameter {name} must be {' or '.join(kinds)}, not {value!r}{hint}"
+
+# %% ../nbs/00_core.ipynb #c035
+def check_parameters(
+    namespace:dict|None=None, # where the values stand; None: this notebook's variables
+    history:list|None=None,   # sources of the cells that ran; None: this notebook's
+) -> dict:                    # name -> value of every declared parameter; a whole number given for a float is made one
+    "The parameters of this run notebook; a name that it does not declare, or a value of another type, is an error."
+    if namespace is None or history is None:
+        ip = sys.modules['IPython'].get_ipython() if 'IPython' in sys.modules else None
+        if ip is None: raise RuntimeError('check_parameters() reads the cells of a notebook: call it inside one')
+        namespace, history = ip.user_ns, ip.user_ns['In']
+    where = [i for i,o in enumerate(history) if declared_parameters(o)]
+    if not where: raise ValueError('this notebook has no parameters cell: one that holds nothing but lines like `seed:int = 0`')
+    names, wrong = declared_parameters(history[where[-1]]), []
+    for o in (o for cell in history[where[-1]+1:] for o in injected_parameters(cell)):
+        near = difflib.get_close_matches(o, names, 1)
+        if o not in names: wrong.append(f"there is no parameter {o}" + (f" (is {near[0]} meant?)" if near else f"; there are {', '.join(names)}"))
+    wrong += [p for k,t in names.items() if (p := parameter_problem(k, namespace[k], t))]
+    if wrong: raise ValueError('; '.join(wrong))
+    return {k: float(v) if 'float' in t and type(v) is int else v for k,t in names.items() for v in [namespace[k]]}

@@ -49,7 +49,7 @@ def open_image(
         except Image.DecompressionBombError as e:
             raise ImageError(f"{path} has more than MAX_PIXELS = {MAX_PIXELS} pixels; cut or shrink it first") from e
         except Image.UnidentifiedImageError as e: raise ImageError(f"{path} is not an image of a known format ({', '.join(FORMATS)})") from e
-        except Exception as e: raise ImageError(f"{path} is damaged or of an unsupported kind: {e or type(e).__name__}") from e
+        except Exception as e: raise ImageError(f"{path} is damaged or of an unsupported kind: {str(e) or type(e).__name__}") from e
 
 # %% ../nbs/01_images.ipynb #c014
 def image_size(
@@ -57,7 +57,8 @@ def image_size(
 ) -> tuple[int,int]: # (h, w) as displayed, that is after the EXIF rotation
     "Height and width of an image file, from its header alone."
     with open_image(path) as im:
-        turned = im.getexif().get(0x0112, 1) in (5, 6, 7, 8) # EXIF orientation: those that swap the axes
+        exif = Image.Image.getexif(im)                # the base class's: PNG's own would decode the pixels to look behind them
+        turned = exif.get(0x0112, 1) in (5, 6, 7, 8)  # EXIF orientation: those that swap the axes
         return (im.width, im.height) if turned else (im.height, im.width)
 
 # %% ../nbs/01_images.ipynb #c017
@@ -108,6 +109,7 @@ def to_bytes(
 ) -> np.ndarray:         # uint8 (h w) or (h w 3)
     "Quantise an image to 8 bits: `round(255 x)`, clipped."
     if isinstance(x, Tensor):
+        if not x.is_floating_point(): raise TypeError(f"an image to write is floating point in [0, 1], not {x.dtype}")
         x = x.detach().float().cpu().numpy()
         x = x[0] if x.ndim == 3 and x.shape[0] == 1 else np.moveaxis(x, 0, -1) if x.ndim == 3 else x
     x = np.asarray(x)
@@ -231,10 +233,10 @@ VI_WORDS = ('visible', 'visual', 'vis', 'rgb', 'vi')
 def scene_key(
     stem:str,              # file name without suffix
     words:tuple[str,...],  # words for the modality, longest first
-) -> str:                  # what is left: the scene's own name, in small letters
+) -> str:                  # what is left: the scene's own name
     "A stem without the word for its modality, at either end: `07_ir`, `IR-07` and `ir07` are all scene `07`."
     w = '|'.join(words)
-    return re.sub(rf'^({w})(?=[\W_\d]|$)[\W_]*|[\W_]+({w})$|(?<=\d)({w})$', '', stem.lower())
+    return re.sub(rf'^({w})(?=[\W_\d]|$)[\W_]*|[\W_]+({w})$|(?<=\d)({w})$', '', stem, flags=re.IGNORECASE)
 
 # %% ../nbs/01_images.ipynb #c060
 @dataclass(frozen=True)
@@ -250,11 +252,11 @@ class PairFiles:
 def by_scene(
     files:dict[str,Path],  # stem -> file
     words:tuple[str,...],  # words for the modality
-) -> dict[str,str]:        # scene key -> stem
+) -> dict[str,str]:        # scene key in small letters -> stem
     "Index stems by their `scene_key`; two files of one scene are an error that names them."
     out = {}
     for s,p in files.items():
-        k = scene_key(s, words)
+        k = scene_key(s, words).lower()
         if k in out: raise ValueError(f"{files[out[k]].name} and {p.name} in {p.parent} are both scene {k!r}; which one is meant?")
         out[k] = s
     return out
@@ -268,7 +270,7 @@ def match_folders(
     pairs = [PairFiles(s, ir[s], vi[s]) for s in ir if s in vi]
     a,b = ({s:p for s,p in x.items() if s not in y} for x,y in ((ir,vi), (vi,ir)))
     ka,kb = by_scene(a, IR_WORDS), by_scene(b, VI_WORDS)
-    pairs += [PairFiles(k or 'pair', a.pop(ka[k]), b.pop(kb[k])) for k in ka if k in kb]
+    pairs += [PairFiles(scene_key(kb[k], VI_WORDS) or 'pair', a.pop(ka[k]), b.pop(kb[k])) for k in ka if k in kb]
     show = lambda d: ', '.join(p.name for p in list(d.values())[:5]) + (f' and {len(d)-5} more' if len(d) > 5 else '') if d else 'none'
     if a or b: raise ValueError(f"files without a partner: infrared {show(a)}; visible {show(b)}")
     names = [p.name for p in pairs]
@@ -290,4 +292,4 @@ def match_pairs(
     if ir.resolve() == vi.resolve(): raise ValueError(f"ir and vi are the same {'folder' if ir.is_dir() else 'file'} {ir}")
     if ir.is_dir(): return match_folders(list_images(ir), list_images(vi))
     a,b = scene_key(ir.stem, IR_WORDS), scene_key(vi.stem, VI_WORDS)
-    return [PairFiles(a if a and a == b else vi.stem, ir, vi)]
+    return [PairFiles(b if b and a.lower() == b.lower() else vi.stem, ir, vi)]

@@ -7,7 +7,7 @@ __all__ = ['LOSS_PRESETS', 'gaussian_window', 'ssim', 'GradMagnitude', 'gram', '
            'semantic_loss', 'corrcoef', 'decomposition_loss', 'LossWeights', 'feature_cc', 'StageOneLoss',
            'StageTwoLoss']
 
-# %% ../nbs/09_losses.ipynb #c002
+# %% ../nbs/09_losses.ipynb #c003
 import dataclasses
 from dataclasses import dataclass
 import torch
@@ -18,7 +18,7 @@ from .core import *
 from .blocks import Sobel
 from .model import Features
 
-# %% ../nbs/09_losses.ipynb #c005
+# %% ../nbs/09_losses.ipynb #c009
 def gaussian_window(
     size:int=11,     # taps, odd
     sigma:float=1.5, # standard deviation, px
@@ -28,7 +28,7 @@ def gaussian_window(
     g = torch.exp(-x.square() / (2*sigma**2))
     return (g/g.sum()).float()
 
-# %% ../nbs/09_losses.ipynb #c006
+# %% ../nbs/09_losses.ipynb #c012
 def ssim(
     x:Tensor,       # image (b 1 h w) in [0, 1]
     y:Tensor,       # image, same shape
@@ -48,7 +48,7 @@ def ssim(
     vx,vy,cov = xx-mx*mx, yy-my*my, xy-mx*my
     return (((2*mx*my+c1)*(2*cov+c2)) / ((mx*mx+my*my+c1)*(vx+vy+c2))).mean()
 
-# %% ../nbs/09_losses.ipynb #c009
+# %% ../nbs/09_losses.ipynb #c021
 class GradMagnitude(nn.Module):
     "Sobel magnitude |∂x| + |∂y| of every channel: the ∇ of Eqs. 18, 19 and 30."
     def __init__(self):
@@ -60,35 +60,36 @@ class GradMagnitude(nn.Module):
         gx,gy = self.sobel(x)
         return gx.abs() + gy.abs()
 
-# %% ../nbs/09_losses.ipynb #c012
+# %% ../nbs/09_losses.ipynb #c029
 def gram(
     x:Tensor, # features (b c h w)
-) -> Tensor:  # (b c c)
+) -> Tensor:  # (b c c), symmetric
     "Gram matrix of the channels, divided by the number of pixels (Eq. 20)."
     x = rearrange(x, 'b c h w -> b c (h w)')
     return x @ x.transpose(1,2) / x.shape[-1]
 
+# %% ../nbs/09_losses.ipynb #c033
 def as_patches(
     x:Tensor,     # image (b 1 h w)
-    side:int=8,   # side of a patch, px
+    side:int=8,   # side of a patch, px (our choice)
 ) -> Tensor:      # (b side² h//side w//side): position inside the patch becomes the channel
-    "Cut an image into patches, so that its Gram matrix keeps structure (crops what does not fill a patch)."
+    "Cut an image into patches, so that its Gram matrix keeps structure (Eq. 20, option `patches`); crops what does not fill a patch."
     h,w = (n//side*side for n in x.shape[-2:])
     return F.pixel_unshuffle(x[...,:h,:w], side)
 
-# %% ../nbs/09_losses.ipynb #c013
+# %% ../nbs/09_losses.ipynb #c035
 def gram_loss(
     x:Tensor,            # image (b 1 h w) in [0, 1]
     y:Tensor,            # image, same shape
     kind:str='literal',  # 'literal': 1×1 Gram, mean energy; 'patches': Gram over 8×8 patches
-) -> Tensor:             # scalar >= 0
-    "Intensity loss: Frobenius distance of the Gram matrices, mean over the batch (Eq. 20)."
+) -> Tensor:             # scalar >= 0, differentiable where it is not 0
+    "Intensity loss: Frobenius distance of the Gram matrices over the number of channels, mean over the batch (Eq. 20)."
     if kind not in ('literal','patches'): raise ValueError(f"gram must be 'literal' or 'patches', not {kind!r}")
     if kind == 'patches': x,y = as_patches(x), as_patches(y)
     d = gram(x) - gram(y)
     return d.square().sum((1,2)).clamp_min(1e-16).sqrt().mean() / x.shape[1]
 
-# %% ../nbs/09_losses.ipynb #c016
+# %% ../nbs/09_losses.ipynb #c045
 def lovasz_grad(
     y:Tensor, # ground truth in {0, 1}, sorted by falling error (n,)
 ) -> Tensor:  # (n,), sums to 1 when some y is 1
@@ -98,6 +99,7 @@ def lovasz_grad(
     jaccard = 1 - inter/union.clamp_min(1e-12)
     return torch.cat([jaccard[:1], jaccard[1:] - jaccard[:-1]])
 
+# %% ../nbs/09_losses.ipynb #c048
 def lovasz(
     p:Tensor, # membership in [0, 1] (n,)
     y:Tensor, # ground truth in {0, 1} (n,)
@@ -107,12 +109,12 @@ def lovasz(
     err,order = err.sort(descending=True)
     return (err * lovasz_grad(y[order].to(p))).sum() # Eq. 23
 
-# %% ../nbs/09_losses.ipynb #c018
+# %% ../nbs/09_losses.ipynb #c056
 def semantic_loss(
     x:Tensor,           # source image (b 1 h w) in [0, 1]
     rec:Tensor,         # reconstruction, same shape
-    softness:float=0.1, # width of the transition from background to foreground, grey levels / 255
-) -> Tensor:            # scalar in [0, 1]
+    softness:float=0.1, # s: width of the transition from background to foreground, in units of the image (our choice)
+) -> Tensor:            # scalar in [0, 1], differentiable in rec
     "Binary Lovász-softmax of soft foreground membership, threshold = mean of the source (Eqs. 21-25)."
     check_same(x, rec, 'x', 'rec')
     t = x.mean((1,2,3), keepdim=True)
@@ -120,7 +122,7 @@ def semantic_loss(
     p = torch.sigmoid((rec - t) / softness).flatten()
     return (lovasz(p, y) + lovasz(1-p, 1-y)) / 2
 
-# %% ../nbs/09_losses.ipynb #c021
+# %% ../nbs/09_losses.ipynb #c067
 class _Pearson(torch.autograd.Function):
     "r = ⟨a,b⟩ / √(⟨a,a⟩⟨b,b⟩ + ε²) of centred maps (b h w c), with its gradient in closed form."
     @staticmethod
@@ -137,7 +139,7 @@ class _Pearson(torch.autograd.Function):
         u, wa, wb = ((g*o)[:,None,None] for o in (1/d, r*bb/d**2, r*aa/d**2))
         return u*b - wa*a, u*a - wb*b, None
 
-# %% ../nbs/09_losses.ipynb #c022
+# %% ../nbs/09_losses.ipynb #c068
 def corrcoef(
     a:Tensor,       # features of one modality (b c h w), any real range
     b:Tensor,       # features of the other modality, same shape
@@ -147,7 +149,7 @@ def corrcoef(
     check_same(a, b, 'a', 'b')
     return _Pearson.apply(*(rearrange(o, 'b c h w -> b h w c') for o in (a,b)), eps).mean()
 
-# %% ../nbs/09_losses.ipynb #c024
+# %% ../nbs/09_losses.ipynb #c077
 def decomposition_loss(
     cc_base:Tensor,            # correlation of the base features, scalar
     cc_detail:Tensor,          # correlation of the detail features, scalar
@@ -158,7 +160,7 @@ def decomposition_loss(
     top = cc_detail.square() if cc_graph is None else cc_detail.square() + cc_graph.square()
     return top / (cc_base + delta)
 
-# %% ../nbs/09_losses.ipynb #c027
+# %% ../nbs/09_losses.ipynb #c085
 @dataclass(frozen=True)
 class LossWeights:
     "Every weight and switch of the two objectives (Eqs. 17-30)."
@@ -166,12 +168,12 @@ class LossWeights:
     alpha2:float = 5.    # gradient, stage I (Sec. 3.1)
     alpha3:float = 8.    # SSIM inside the reconstructions (Sec. 3.1)
     beta1:float  = 10.   # gradient inside the reconstructions (Sec. 3.1)
-    alpha4:float = 2.    # decomposition, stage II (release; 10 in print)
-    alpha5:float = 10.   # gradient, stage II (release; 2 in print)
+    alpha4:float = 2.    # decomposition, stage II (release; 10 in print, D-18)
+    alpha5:float = 10.   # gradient, stage II (release; 2 in print, D-18)
     delta:float  = 1.01  # denominator of the decomposition (Sec. 2.3)
     intensity:bool = True  # Gram term of Eq. 19
     semantic:bool = True   # Lovász term of Eq. 18
-    gram:str = 'literal'   # 'literal' or 'patches', see `gram_loss`
+    gram:str = 'literal'   # 'literal' or 'patches', see `gram_loss` (D-14)
     graph_stage1:bool = False # also CC of the graph features in stage I (Table 5, "both cc_G")
     graph_stage2:bool = True  # CC of the graph features in stage II (Eq. 27)
     def __post_init__(self):
@@ -180,18 +182,19 @@ class LossWeights:
         if not self.delta > 1: raise ValueError(f"delta must exceed 1 so that CC + delta stays positive, not {self.delta!r}")
         if self.gram not in ('literal','patches'): raise ValueError(f"gram must be 'literal' or 'patches', not {self.gram!r}")
 
+# %% ../nbs/09_losses.ipynb #c086
 LOSS_PRESETS = dict(paper=LossWeights(), as_released=LossWeights(), as_printed=LossWeights(alpha4=10., alpha5=2.), smoke=LossWeights())
 
-# %% ../nbs/09_losses.ipynb #c029
+# %% ../nbs/09_losses.ipynb #c092
 def feature_cc(
     f:Features, # of one pair or batch
-) -> dict:      # 'cc_base', 'cc_detail' and, with a graph branch, 'cc_graph'
+) -> dict:      # 'cc_base', 'cc_detail' and, with a graph branch, 'cc_graph'; differentiable scalars
     "Correlations between the modalities, branch by branch (Eqs. 26-27)."
     cc = dict(cc_base=corrcoef(f.base_ir, f.base_vi), cc_detail=corrcoef(f.detail_ir, f.detail_vi))
     if f.graph_ir is not None: cc['cc_graph'] = corrcoef(f.graph_ir, f.graph_vi)
     return cc
 
-# %% ../nbs/09_losses.ipynb #c030
+# %% ../nbs/09_losses.ipynb #c095
 class StageOneLoss(nn.Module):
     "Reconstruct both images with separated features (Eqs. 17-20, 26)."
     def __init__(self,
@@ -205,6 +208,7 @@ class StageOneLoss(nn.Module):
         vi:Tensor,     # visible luma (b 1 h w)
         f:Features,    # of the encoder
     ) -> dict:         # unweighted terms and the correlations, scalars
+        "Every ingredient of the total by name."
         w, cc = self.w, feature_cc(f)
         t = dict(ssim_ir=1-ssim(ir,rec_ir), ssim_vi=1-ssim(vi,rec_vi))
         t['grad_ir'] = (self.grad(rec_ir) - self.grad(ir)).abs().mean()
@@ -219,12 +223,16 @@ class StageOneLoss(nn.Module):
         l_vi = w.alpha3*t['ssim_vi'] + t.get('semantic',0.)  + w.beta1*t['grad_vi'] # Eq. 18
         l_ir = w.alpha3*t['ssim_ir'] + t.get('intensity',0.) + w.beta1*t['grad_ir'] # Eq. 19
         return l_vi + l_ir + w.alpha1*t['decomp'] + w.alpha2*t['grad_vi']           # Eq. 17
-    def forward(self, out:tuple, ir:Tensor, vi:Tensor, f:Features) -> tuple[Tensor,dict]:
-        "Total and its terms; `out` is `(rec_ir, rec_vi)`."
+    def forward(self,
+        out:tuple,   # (rec_ir, rec_vi)
+        ir:Tensor,   # infrared (b 1 h w)
+        vi:Tensor,   # visible luma (b 1 h w)
+        f:Features,  # of the encoder
+    ) -> tuple[Tensor,dict]: # total, differentiable, and its terms
         t = self.terms(*out, ir, vi, f)
         return self.total(t), t
 
-# %% ../nbs/09_losses.ipynb #c032
+# %% ../nbs/09_losses.ipynb #c104
 class StageTwoLoss(nn.Module):
     "The fused image follows the brighter source and the steeper gradient, with separated features (Eqs. 27-30)."
     def __init__(self,
@@ -237,6 +245,7 @@ class StageTwoLoss(nn.Module):
         vi:Tensor,    # visible luma (b 1 h w)
         f:Features,   # of the encoder
     ) -> dict:        # unweighted terms and the correlations, scalars
+        "Every ingredient of the total by name."
         w, cc = self.w, feature_cc(f)
         t = dict(intensity = (fused - torch.maximum(ir,vi)).abs().mean())                          # Eq. 29
         t['grad'] = (self.grad(fused) - torch.maximum(self.grad(ir), self.grad(vi))).abs().mean()  # Eq. 30
@@ -245,7 +254,11 @@ class StageTwoLoss(nn.Module):
     def total(self, t:dict) -> Tensor:
         "Weighted sum of the terms (Eq. 28)."
         return t['intensity'] + self.w.alpha4*t['decomp'] + self.w.alpha5*t['grad']
-    def forward(self, out:Tensor, ir:Tensor, vi:Tensor, f:Features) -> tuple[Tensor,dict]:
-        "Total and its terms; `out` is the fused image."
+    def forward(self,
+        out:Tensor,  # fused image (b 1 h w)
+        ir:Tensor,   # infrared (b 1 h w)
+        vi:Tensor,   # visible luma (b 1 h w)
+        f:Features,  # of the encoder
+    ) -> tuple[Tensor,dict]: # total, differentiable, and its terms
         t = self.terms(out, ir, vi, f)
         return self.total(t), t

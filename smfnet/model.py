@@ -7,7 +7,7 @@ __all__ = ['MODEL_PRESETS', 'FORMAT', 'ModelConfig', 'Features', 'Shallow', 'Enc
            'SMFNet', 'weights_hash', 'save_checkpoint', 'read_checkpoint', 'load_checkpoint', 'weights_path',
            'from_pretrained']
 
-# %% ../nbs/08_model.ipynb #c002
+# %% ../nbs/08_model.ipynb #c003
 import dataclasses, hashlib, json
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,18 +23,18 @@ from .cai import *
 from .bfe import *
 from .graph import *
 
-# %% ../nbs/08_model.ipynb #c005
+# %% ../nbs/08_model.ipynb #c006
 @dataclass(frozen=True)
 class ModelConfig:
     "Everything that decides the parameters of an `SMFNet`; each ablation row differs in one field (Table 5)."
     dim:int = 64              # width c (release)
     heads:int = 8             # attention heads (release)
-    expansion:float = 2.      # hidden width of LeFF / c (our choice)
+    expansion:float = 2.      # hidden width of LeFF / c (our choice, D-08)
     base_blocks:int = 2       # residual blocks i of Eq. 9-10 (release)
-    base_layers:int = 2       # transformer layers L of Eq. 9 (Fig. 2)
+    base_layers:int = 2       # transformer layers L of Eq. 9 (Fig. 2, D-07)
     graph_steps:int = 2       # T, rounds of Eq. 14-16 (release)
-    graph_stride:int = 2      # node grid h×w = H/2×W/2 (our choice)
-    graph_nodes:str = 'pooled'# 'pooled' (Eq. 11) or 'dilated' (release)
+    graph_stride:int = 2      # node grid h×w = H/2×W/2 (our choice, D-09)
+    graph_nodes:str = 'pooled'# 'pooled' (Eq. 11) or 'dilated' (release, D-09)
     detail_layers:int = 2     # invertible layers of the detail fusion (Sec. 2.2.1)
     cross_attention:bool = True  # False: CAI -> plain invertible block
     base_residual:bool = True    # False: w/o residual transformer
@@ -48,14 +48,14 @@ class ModelConfig:
         if min(self.base_blocks, self.base_layers, self.graph_steps, self.graph_stride, self.detail_layers) < 1:
             raise ValueError("base_blocks, base_layers, graph_steps, graph_stride and detail_layers must be at least 1")
 
-# %% ../nbs/08_model.ipynb #c006
+# %% ../nbs/08_model.ipynb #c008
 MODEL_PRESETS = dict(
     paper = ModelConfig(),
     as_released = ModelConfig(graph_nodes='dilated'),
     smoke = ModelConfig(dim=16, heads=2, base_blocks=1, base_layers=1, graph_steps=1),
 )
 
-# %% ../nbs/08_model.ipynb #c009
+# %% ../nbs/08_model.ipynb #c013
 class Features(NamedTuple):
     "The three pairs of features of Fig. 2, each `(b c h w)`; `graph_*` are None without graph reasoning."
     base_ir:Tensor
@@ -65,7 +65,7 @@ class Features(NamedTuple):
     graph_ir:Tensor|None
     graph_vi:Tensor|None
 
-# %% ../nbs/08_model.ipynb #c010
+# %% ../nbs/08_model.ipynb #c014
 class Shallow(nn.Module):
     "Shared shallow features: one 3×3 convolution from luma to `c` channels and a transformer block (Fig. 2)."
     def __init__(self, cfg:ModelConfig):
@@ -77,7 +77,7 @@ class Shallow(nn.Module):
     ) -> Tensor:  # (b c h w), channels_last in memory
         return self.block(pixel_major(self.conv(x)))
 
-# %% ../nbs/08_model.ipynb #c011
+# %% ../nbs/08_model.ipynb #c017
 class Encoder(nn.Module):
     "Shallow features, then base, detail and graph branches; both modalities in one batch (Sec. 2.1)."
     def __init__(self, cfg:ModelConfig):
@@ -89,26 +89,29 @@ class Encoder(nn.Module):
     def forward(self,
         ir:Tensor, # infrared (b 1 h w) in [0, 1]
         vi:Tensor, # visible luma (b 1 h w) in [0, 1]
-    ) -> Features:
+    ) -> Features: # six maps (b c h w)
         s = self.shallow(torch.cat([ir,vi]))
         graph = (None,None) if self.graph is None else self.graph(*s.chunk(2))
         return Features(*self.base(s).chunk(2), *self.detail(s).chunk(2), *graph)
 
-# %% ../nbs/08_model.ipynb #c013
+# %% ../nbs/08_model.ipynb #c022
 class FuseBase(TransformerBlock):
     "Base fusion layer: one transformer block on the sum of both modalities' base features (Sec. 2.1)."
 
+# %% ../nbs/08_model.ipynb #c025
 class FuseGraph(nn.Module):
     "Graph fusion layer: concatenate both modalities and mix by a pointwise convolution (Fig. 2)."
     def __init__(self,
         dim:int): # channels c
         super().__init__()
         self.mix = pointwise(2*dim, dim)
-    def forward(self, g_ir:Tensor, g_vi:Tensor) -> Tensor:
-        "Two `(b c h w)` in, one out."
+    def forward(self,
+        g_ir:Tensor, # graph features of the infrared image (b c h w)
+        g_vi:Tensor, # graph features of the visible image (b c h w)
+    ) -> Tensor:     # (b c h w)
         return self.mix(torch.cat([g_ir,g_vi], dim=1))
 
-# %% ../nbs/08_model.ipynb #c014
+# %% ../nbs/08_model.ipynb #c028
 class Decoder(nn.Module):
     "Transformer block, two convolutions with LeakyReLU, one with a sigmoid; widths c, c/2, c/4, 1 (Fig. 2)."
     def __init__(self, cfg:ModelConfig):
@@ -123,7 +126,7 @@ class Decoder(nn.Module):
         x = pixel_major(F.leaky_relu(self.conv2(x), 0.2))
         return torch.sigmoid(self.conv3(x))
 
-# %% ../nbs/08_model.ipynb #c016
+# %% ../nbs/08_model.ipynb #c032
 class SMFNet(nn.Module):
     "The network of Fig. 2: `stage=1` reconstructs both images, `stage=2` fuses them (Sec. 2.1)."
     def __init__(self,
@@ -161,7 +164,7 @@ class SMFNet(nn.Module):
         out = self.reconstruct(f) if stage == 1 else self.fuse(f)
         return (out, f) if features else out
 
-# %% ../nbs/08_model.ipynb #c019
+# %% ../nbs/08_model.ipynb #c064
 FORMAT = 'smfnet-1' # what a checkpoint of this layout calls itself
 
 def weights_hash(
@@ -175,19 +178,19 @@ def weights_hash(
         h.update(t.view(-1).view(torch.uint8).numpy().tobytes())
     return h.hexdigest()
 
-# %% ../nbs/08_model.ipynb #c020
+# %% ../nbs/08_model.ipynb #c067
 def save_checkpoint(
     model:SMFNet,   # whose weights and configuration are written
     path:str|Path,  # a .safetensors file
     **info,         # what to record beside them: stage, step, data, seed, ...
-) -> Path:
+) -> Path:          # the file
     "Write weights and configuration to one safetensors file, whole or not at all."
     state = {k: v.detach().cpu().contiguous() for k,v in model.state_dict().items()}
     meta = dict(format=FORMAT, config=json.dumps(dataclasses.asdict(model.cfg)), sha256=weights_hash(state), info=json.dumps(info))
     with atomic_path(path) as tmp: save_file(state, str(tmp), metadata=meta)
     return Path(path)
 
-# %% ../nbs/08_model.ipynb #c021
+# %% ../nbs/08_model.ipynb #c068
 def read_checkpoint(
     path:str|Path, # a .safetensors file
 ) -> tuple[dict,ModelConfig,dict]: # weights, configuration, recorded information
@@ -203,7 +206,7 @@ def read_checkpoint(
     try: return state, ModelConfig(**json.loads(meta['config'])), json.loads(meta.get('info','{}'))
     except (TypeError, KeyError, json.JSONDecodeError) as e: raise ValueError(f"{str(path)!r} was made for another configuration of SMFNet: {e}") from e
 
-# %% ../nbs/08_model.ipynb #c022
+# %% ../nbs/08_model.ipynb #c069
 def load_checkpoint(
     path:str|Path, # a .safetensors file
 ) -> SMFNet:       # in eval mode; `.info` holds what was recorded with the weights
@@ -215,10 +218,10 @@ def load_checkpoint(
     model.info = info
     return model.eval()
 
-# %% ../nbs/08_model.ipynb #c023
+# %% ../nbs/08_model.ipynb #c078
 def weights_path(
     name:str='ivf', # a shipped name, or a path to a .safetensors file
-) -> Path:
+) -> Path:          # the file
     "The file of shipped weights called `name`."
     if name.endswith('.safetensors'): return Path(name)
     folder = Path(__file__).resolve().parent/'weights' if '__file__' in globals() else project_root()/'smfnet'/'weights'
@@ -226,11 +229,12 @@ def weights_path(
     if name not in have: raise ValueError(f"no shipped weights are called {name!r}; there are {', '.join(have) or 'none'}, or give a .safetensors file")
     return folder/f'{name}.safetensors'
 
+# %% ../nbs/08_model.ipynb #c080
 def from_pretrained(
     cls,            # `SMFNet`
     name:str='ivf', # a shipped name, or a path to a .safetensors file
     device:str='cpu', # see `get_device`
-) -> SMFNet:
+) -> SMFNet:        # in eval mode on `device`
     "The network with shipped weights, in eval mode."
     return load_checkpoint(weights_path(name)).to(get_device(device))
 

@@ -1,0 +1,38 @@
+"The thread from the paper to the code: every equation has a symbol, a display and an anchor, and the ledger answers every number that is cited."
+import re
+from pathlib import Path
+import pytest
+from smfnet.deviations import LEDGER, displayed, eq_gaps, eq_index, eq_table, ledger_table
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((ROOT/'nbs').glob('[0-9]*.ipynb'))
+MODULES = sorted((ROOT/'smfnet').glob('*.py'))
+
+@pytest.mark.parametrize('n', range(1, 31))
+def test_equation_is_computed_and_displayed(n):
+    marks = eq_index(ROOT/'smfnet').get(n, [])
+    assert marks, f'no docstring of the package cites Eq. {n}'
+    homes = [p.name for p in NOTEBOOKS if n in displayed(p)[0]]
+    assert len(homes) == 1, f'Eq. {n} is displayed with tag and anchor in {homes}'
+    assert homes[0] in {m.notebook for m in marks}, f'{homes[0]} displays Eq. {n}, but exports nothing that computes it'
+
+def test_no_gap():
+    assert eq_gaps(ROOT/'smfnet', ROOT/'nbs') == []
+
+def test_links_to_equations_arrive():
+    tags = {p.name: displayed(p)[0] for p in NOTEBOOKS}
+    lost = [f'{p.name}: {book}#eq-{n}' for p in NOTEBOOKS for book,n in re.findall(r'\(([\w.]*)#eq-(\d+)\)', p.read_text(encoding='utf-8'))
+            if int(n) not in tags.get(book or p.name, set())]
+    assert lost == []
+
+def test_table_has_a_row_for_each_equation():
+    assert [int(l.split('|')[1]) for l in eq_table(ROOT/'smfnet').splitlines()[2:]] == list(range(1, 31))
+
+def test_cited_ledger_numbers_exist():
+    known = {e.tag for e in LEDGER}
+    cited = {(p.name, t) for p in (*NOTEBOOKS, *MODULES) for t in re.findall(r'\bD-\d\d\b', p.read_text(encoding='utf-8'))}
+    assert sorted((n,t) for n,t in cited if t not in known) == []
+    assert ledger_table(LEDGER).count('<a id="d-') == len(LEDGER)
+
+def test_nothing_is_sent_to_a_gpu_by_name():
+    assert [p.name for p in MODULES if '.cuda(' in p.read_text(encoding='utf-8')] == []

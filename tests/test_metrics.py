@@ -1,0 +1,161 @@
+"""The batched metrics against plain numpy, scipy and scikit-image, and against a published row."""
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import metrics_oracle as oracle
+from smfnet import metrics as M
+
+pytestmark = pytest.mark.filterwarnings('error')
+LEAST = dict(EN=1, SD=1, SF=2, MI=1, SCD=1, VIF=41, Qabf=1, AG=2, SSIM=7)
+SOURCELESS = {'EN', 'SD', 'SF', 'AG'}
+
+
+# images that break metrics
+
+def pixel(rng, h, w):
+    x = np.full((h, w), rng.integers(256))
+    x[rng.choice([0, h - 1, h // 2]), rng.choice([0, w - 1, w // 2])] = rng.integers(256)
+    return x
+
+
+KINDS = dict(
+    noise=lambda r, h, w: r.integers(0, 256, (h, w)),
+    faint=lambda r, h, w: 128 + r.integers(-1, 2, (h, w)),
+    constant=lambda r, h, w: np.full((h, w), r.integers(256)),
+    black=lambda r, h, w: np.zeros((h, w), int),
+    white=lambda r, h, w: np.full((h, w), 255),
+    saturated=lambda r, h, w: np.clip(r.normal(128, 300, (h, w)).round(), 0, 255),
+    pixel=pixel,
+    board=lambda r, h, w: 255 * ((np.arange(h)[:, None] + np.arange(w)) % 2),
+    stripes=lambda r, h, w: np.broadcast_to(255 * (np.arange(w) // 3 % 2), (h, w)),
+    ramp=lambda r, h, w: np.add.outer(3 * np.arange(h), 2 * np.arange(w)) % 256,
+    halves=lambda r, h, w: np.where(np.arange(w) < w / 2, 0, 255) + np.zeros((h, 1)),
+)
+
+
+def triples(least, n=220):
+    "`n` triples (fused, ir, vi) of uint8 images at sizes from the smallest legal one upwards, every kind in every place."
+    rng, kinds = np.random.default_rng(least), list(KINDS)
+    for i in range(n):
+        h, w = (least, least) if i % 5 == 0 else (least + rng.integers(0, 9, 2))
+        names = [kinds[i % 11], kinds[i // 11 % 11], kinds[rng.integers(11)]]
+        x = [np.asarray(KINDS[k](rng, h, w)).astype(np.uint8) for k in rng.permutation(names)]
+        if i % 7 == 0: x[2] = x[0]
+        if i % 21 == 0: x[1] = x[0]
+        yield x
+
+
+def close(got, want, tell=''):
+    assert np.isfinite(got), tell
+    assert abs(got - want) <= 1e-6 * abs(want) + 1e-9, f'{got} is not {want}: {tell}'
+
+
+def both(name, x, **kw):
+    "The metric and its oracle on one uint8 triple."
+    f, g = getattr(M, name), getattr(oracle, name)
+    a = x[:1] if name in SOURCELESS else x
+    return f(*a, **kw), g(*[oracle.grey(o) for o in a], **kw)
+
+
+@pytest.mark.parametrize('name', M.METRICS)
+def test_agrees_with_its_oracle(name):
+    n = 0
+    for x in triples(LEAST[name]):
+        close(*both(name, x), (name, n, x[0].shape))
+        n += 1
+    assert n >= 200
+
+
+OPTIONS = [('EN', dict(base='nats')), ('SD', dict(ddof=1)), ('SF', dict(convention='textbook')), ('MI', dict(base='bits')),
+           ('VIF', dict(combine='mean')), ('Qabf', dict(convention='textbook')), ('AG', dict(convention='textbook')),
+           ('SSIM', dict(data_range=255)), ('SSIM', dict(data_range=255, window='gaussian')), ('SSIM', dict(combine='mean'))]
+
+
+@pytest.mark.parametrize('name,kw', OPTIONS)
+def test_options_agree_with_their_oracles(name, kw):
+    least = 11 if 'window' in kw else 2 if name == 'SD' else LEAST[name]
+    changed = 0
+    for x in triples(least, 44):
+        got, want = both(name, x, **kw)
+        close(got, want, (name, kw))
+        changed += abs(got - both(name, x)[0]) > 1e-6 if 'window' not in kw else 1
+    assert changed, f'{kw} made no difference'
+
+
+def test_batch_is_one_at_a_time():
+    rng = np.random.default_rng(1)
+    x = [np.stack([KINDS[k](rng, 45, 50) for k in ks])[:, None].astype(np.uint8)
+         for ks in (['noise', 'constant', 'pixel', 'ramp'], ['ramp', 'white', 'noise', 'board'], ['halves', 'noise', 'faint', 'ramp'])]
+    batch = M.score(*x)
+    assert tuple(batch) == M.METRICS
+    for i in range(4):
+        one = M.score(*[o[i, 0] for o in x])
+        for k in M.METRICS:
+            assert batch[k].shape == (4,) and batch[k].dtype == torch.float64 and isinstance(one[k], float)
+            assert abs(batch[k][i].item() - one[k]) < 1e-10, k
+
+
+def test_any_form_of_one_image():
+    x = [np.random.default_rng(i).integers(0, 256, (47, 52)).astype(np.uint8) for i in range(3)]
+    want = M.score(*x)
+    for form in (torch.from_numpy, lambda o: torch.from_numpy(o)[None], lambda o: torch.from_numpy(o).float() / 255,
+                 lambda o: o / 255, lambda o: o.astype(np.float32) / 255, lambda o: np.asfortranarray(o), lambda o: o[::-1][::-1]):
+        assert M.score(*map(form, x)) == want
+
+
+def test_sources_may_be_swapped():
+    for i, (f, a, b) in enumerate(triples(41, 40)):
+        one, two = M.score(f, a, b), M.score(f, b, a)
+        for k in M.METRICS: close(one[k], two[k], (i, k))
+
+
+@pytest.mark.parametrize('name', M.METRICS)
+def test_smallest_size(name):
+    n = LEAST[name]
+    x = [np.random.default_rng(i).integers(0, 256, (n, n)).astype(np.uint8) for i in range(3)]
+    assert np.isfinite(getattr(M, name)(*x))
+    if n > 1:
+        for cut in (np.s_[1:, :], np.s_[:, 1:]):
+            with pytest.raises(ValueError, match=f'{name} needs images of at least {n}×{n} pixels'): getattr(M, name)(*[o[cut] for o in x])
+    with pytest.raises(ValueError, match='no pixels'): getattr(M, name)(*[o[:0] for o in x])
+
+
+@pytest.mark.parametrize('name', M.METRICS)
+def test_different_sizes_are_an_error_that_names_both(name):
+    f, s = np.zeros((50, 60), np.uint8), np.zeros((50, 61), np.uint8)
+    with pytest.raises(ValueError, match=r'fused \(50, 60\) and ir \(50, 61\)'): M.score(f, s, f, [name])
+    with pytest.raises(ValueError, match=r'fused \(50, 60\) and vi \(50, 61\)'): M.score(f, f, s, [name])
+
+
+def test_score_picks_and_refuses():
+    x = [np.random.default_rng(i).integers(0, 256, (9, 9)).astype(np.uint8) for i in range(3)]
+    assert list(M.score(*x, metrics=['SSIM', 'EN'])) == ['SSIM', 'EN']
+    with pytest.raises(ValueError, match='EN SD SF MI SCD VIF Qabf AG SSIM'): M.score(*x, metrics=['PSNR'])
+    with pytest.raises(ValueError, match='VIF needs'): M.score(*x)
+    with pytest.raises(ValueError, match='must lie in'): M.score(*[o.astype(float) for o in x], metrics='EN')
+
+
+# a published row: DIDFuse on TNO, Table 1
+
+PUBLISHED = dict(EN=6.8621, SD=46.8716, SF=11.7683, MI=1.6953, Qabf=.4033, AG=6.0095, SSIM=.8414)
+
+
+@pytest.mark.skipif(not os.environ.get('SMFNET_DATA'), reason='SMFNET_DATA is not set: no fused images to score')
+def test_calibration():
+    from smfnet.images import luma, read_image
+    root = Path(os.environ['SMFNET_DATA'])
+    files = sorted((root / 'fused/DIDFuse/TNO').glob('*.*'))
+    if not files: pytest.skip('SMFNET_DATA holds no fused/DIDFuse/TNO')
+    assert len(files) == 25
+    rows = []
+    for p in files:
+        ir, vi = (next((root / 'TNO/test' / m).glob(p.stem + '.*')) for m in ('ir', 'vi'))
+        grey = [luma(x) if x.ndim == 3 else x for x in map(read_image, (p, ir, vi))]
+        rows.append(M.score(*grey))
+    mean = {k: np.mean([r[k] for r in rows]) for k in M.METRICS}
+    for k, v in PUBLISHED.items(): assert abs(mean[k] / v - 1) < 1e-4, (k, mean[k])
+    assert abs(mean['VIF'] - .592956) < 1e-6 and abs(mean['VIF'] / .5931 - 1) < 3e-4
