@@ -23,8 +23,8 @@ help:  ## this list
 demo: .venv/.stamp-$(EXTRAS)  ## fuse an embedded scene, or IR=file VI=file (or two folders)
 	@mkdir -p $(RUNS)
 	@$(BIN)/papermill --log-level WARNING nbs/fuse.ipynb $(RUNS)/fuse.ipynb -k python3 \
-	    $(if $(IR),-p ir '$(IR)') $(if $(VI),-p vi '$(VI)') -p out '$(OUT)'
-	@$(BIN)/python -m smfnet.fusing --where '$(OUT)' --notebook $(RUNS)/fuse.ipynb
+	    $(if $(IR),-r ir '$(IR)') $(if $(VI),-r vi '$(VI)') -r out '$(OUT)'
+	@cat "$$(dirname '$(OUT)')/fuse.txt"; echo 'notebook: $(RUNS)/fuse.ipynb'
 
 test: .venv/.stamp-$(EXTRAS)  ## notebooks and package in step, nbdev_test, pytest
 	@$(BIN)/python -m pytest -q --durations=8

@@ -431,10 +431,12 @@ def pick_patch(
     pair:Pair,         # one scene
     size:int=0,        # side in px; 0 takes a quarter of the shorter side
 ) -> tuple[int,int,int]: # top row, left column, side
-    "The square in which the modalities differ most."
+    "The square in which both modalities have contrast: the largest product of their local variances."
     h,w = pair.size
     size = min(size or max(8, min(h,w)//4), h, w)
-    d = F.avg_pool2d((pair.ir - pair.vi).abs()[None], size, 1)[0,0]
+    x = torch.stack([pair.ir, pair.vi]).double()
+    var = F.avg_pool2d(x*x, size, 1) - F.avg_pool2d(x, size, 1)**2
+    d = var.clamp(min=1e-9).prod(0)[0]
     i = int(d.argmax())
     return i//d.shape[1], i % d.shape[1], size
 

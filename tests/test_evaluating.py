@@ -71,7 +71,8 @@ def test_bad_input_is_one_line(folders, capsys, tmp_path, case):
     last = err.rstrip('\n').split('\n')[-1].split('\r')[-1]
     assert code == 1 and out == '' and 'smfnet_evaluate: ' in last and word in last and 'Traceback' not in err, err
 
-def test_a_damaged_file_stops_worker_processes_too(folders, tmp_path):
+def test_a_damaged_file_is_named(folders, tmp_path):
+    "Its header is whole, so only decoding finds it."
     pairs = match_pairs(folders/'ir', folders/'vi')
     fused = list_images(folders/'avg') | {'1': tmp_path/'1.png'}
     data = (folders/'avg'/'1.png').read_bytes()
@@ -102,6 +103,7 @@ def recorded():
     return read_rows(f) if f.exists() else []
 
 def test_recorded_means_are_those_of_the_recorded_images():
+    if not recorded(): pytest.skip('no results are recorded')
     for r in recorded():
         rows = read_rows(ROOT/'results'/'images'/f"{slug(r['dataset'])}-{slug(r['method'])}-{r['protocol']}.csv")
         assert len(rows) == int(r['images']) == len({o['name'] for o in rows})

@@ -1,0 +1,117 @@
+"The command smfnet_fuse as its user meets it: one line for every mistake, nothing half written."
+import os, subprocess, sys
+from pathlib import Path
+import pytest
+from smfnet.core import set_seed
+from smfnet.fusing import main
+from smfnet.images import image_size, write_image
+from smfnet.model import MODEL_PRESETS, SMFNet, save_checkpoint
+from smfnet.scenes import render_scene
+
+BIN = Path(sys.executable).parent
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory):
+    set_seed(0)
+    return save_checkpoint(SMFNet(MODEL_PRESETS['smoke']), tmp_path_factory.mktemp('w')/'w.safetensors')
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    "A folder with two pairs of 64×70 and 65×70 px, as the working directory."
+    monkeypatch.chdir(tmp_path)
+    for k in range(2):
+        s = render_scene(20+k, size=(64+k,70))
+        write_image(f'ir/{k}.png', s.ir); write_image(f'vi/{k}.jpg', s.vi)
+    return tmp_path
+
+@pytest.fixture
+def command(here, weights, capsys):
+    def run(*args):
+        status = main([str(a) for a in args] + ['--weights', str(weights), '--device', 'cpu'])
+        return status, *capsys.readouterr()
+    return run
+
+def files(folder): return sorted(str(p.relative_to(folder)) for p in folder.rglob('*') if p.is_file())
+
+def test_two_files(command, here):
+    status,out,err = command('ir/0.png', 'vi/0.jpg', 'new/fused.png')
+    assert (status, err) == (0, '') and out.endswith('new/fused.png\n')
+    assert image_size(here/'new/fused.png') == (64,70)
+
+def test_two_folders(command, here):
+    status,out,err = command('ir/', 'vi/', 'out/')
+    assert (status, err) == (0, '')
+    assert '2 pairs: 0.png + 0.jpg, 1.png + 1.jpg' in out
+    assert files(here/'out') == ['0.png','1.png']
+
+MISTAKES = {
+    'wrong size':       (['ir/0.png', 'vi/1.jpg', 'o.png'], '70×64 px and vi/1.jpg is 70×65 px'),
+    'no such file':     (['ir/9.png', 'vi/1.jpg', 'o.png'], "no file or folder 'ir/9.png'"),
+    'file and folder':  (['ir/0.png', 'vi', 'o.png'], 'two files or two folders'),
+    'same file':        (['ir/0.png', 'ir/0.png', 'o.png'], 'the same file'),
+    'no such format':   (['ir/0.png', 'vi/0.jpg', 'o.doc'], 'must be a folder/ or end in one of'),
+    'onto a source':    (['ir/0.png', 'vi/0.jpg', './ir/0.png'], 'would be overwritten'),
+    'into the sources': (['ir', 'vi', 'vi/'], 'a folder of sources'),
+    'onto a file':      (['ir', 'vi', 'note'], 'two folders make a folder'),
+    'unreadable':       (['note.png', 'vi/0.jpg', 'o.png'], 'note.png is not an image'),
+    'below a file':     (['ir/0.png', 'vi/0.jpg', 'note/o.png'], 'note'),
+    'too small':        (['tiny_ir.png', 'tiny_vi.png', 'o.png'], 'tiny'),
+    'no such weights':  (['ir/0.png', 'vi/0.jpg', 'o.png', '--weights', 'xyz'], "'xyz'"),
+    'bad weights':      (['ir/0.png', 'vi/0.jpg', 'o.png', '--weights', 'bad.safetensors'], 'bad.safetensors'),
+    'no such device':   (['ir/0.png', 'vi/0.jpg', 'o.png', '--device', 'toaster'], "'toaster'"),
+}
+
+@pytest.mark.parametrize('name', MISTAKES)
+def test_a_mistake_is_one_line(here, weights, capsys, name):
+    args,words = MISTAKES[name]
+    Path('note').write_text('hello'); Path('note.png').write_text('hello'); Path('bad.safetensors').write_bytes(b'\x08'*99)
+    for m in ('ir','vi'): write_image(f'tiny_{m}.png', render_scene(1, size=(64,64)).ir[:9,:9])
+    before = {f: (here/f).read_bytes() for f in files(here)}
+    status = main(['--weights', str(weights), '--device', 'cpu'] + args)
+    out,err = capsys.readouterr()
+    assert (status, out, err.count('\n')) == (1, '', 1) and err.startswith('smfnet_fuse: ') and words in err
+    assert {f: (here/f).read_bytes() for f in files(here)} == before
+
+def test_a_missing_partner_stops_the_folder(command, here):
+    os.remove('vi/1.jpg')
+    status,out,err = command('ir', 'vi', 'out')
+    assert status == 1 and 'without a partner: infrared 1.png' in err and not (here/'out').exists()
+
+def test_a_damaged_file_stops_nothing(command, here):
+    whole = Path('vi/0.jpg').read_bytes()
+    Path('vi/0.jpg').write_bytes(whole[:len(whole)//2])
+    status,out,err = command('ir', 'vi', 'out')
+    assert status == 1 and 'vi/0.jpg is damaged' in err and '1 of 2 pairs failed' in err and 'Traceback' not in err
+    assert files(here/'out') == ['1.png'] and '1 fused' in out
+
+def test_resize_resamples(command, here):
+    status,_,err = command('ir/0.png', 'vi/1.jpg', 'o.png', '--resize', 'ir')
+    assert status == 0 and image_size('o.png') == (65,70)
+
+def test_a_shifted_pair_is_fused_with_a_hint(command, here):
+    s = render_scene(3, size=(200,260))
+    write_image('a_ir.png', s.ir[10:-10,10:-10]); write_image('a_vi.png', s.vi[3:-17,15:-5])
+    status,_,err = command('a_ir.png', 'a_vi.png', 'o.png')
+    assert status == 0 and 'hint: a: vi seems to be moved by' in err and Path('o.png').exists()
+
+def test_resume_and_quiet(command, here):
+    command('ir', 'vi', 'out')
+    assert command('ir', 'vi', 'out', '--resume', '--quiet') == (0, '', '')
+    assert '0 fused, 2 kept' in command('ir', 'vi', 'out', '--resume')[1]
+
+def test_unknown_options_are_a_usage_error(here, capsys):
+    with pytest.raises(SystemExit) as e: main(['ir', 'vi', 'out', '--colour'])
+    assert e.value.code == 2 and '--colour' in capsys.readouterr().err
+
+def test_help_shows_examples(capsys):
+    with pytest.raises(SystemExit) as e: main(['--help'])
+    said = capsys.readouterr().out
+    assert e.value.code == 0 and 'smfnet_fuse ir.png vi.png fused.png' in said and '--resume' in said
+
+def test_the_installed_command(here, weights):
+    "As a process of its own: one success, one mistake."
+    run = lambda *a: subprocess.run([str(o) for o in (BIN/'smfnet_fuse', *a, '--weights', weights)], capture_output=True, text=True)
+    r = run('ir/0.png', 'vi/0.jpg', 'fused.png')
+    assert (r.returncode, r.stderr) == (0, '') and r.stdout.startswith('1 fused in') and image_size('fused.png') == (64,70)
+    r = run('ir/0.png', 'vi/1.jpg', 'other.png')
+    assert r.returncode == 1 and r.stdout == '' and r.stderr.count('\n') == 1 and not Path('other.png').exists()

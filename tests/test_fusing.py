@@ -1,0 +1,145 @@
+"Fusing across notebooks: kinds of images, odd sizes, folders with mistakes in them, the run notebook."
+import json, os, subprocess, sys
+from pathlib import Path
+import numpy as np
+import pytest
+import torch
+from smfnet.core import set_seed
+from smfnet.fusing import fuse, fuse_batch, fuse_files, load_model, plan_jobs
+from smfnet.images import image_size, luma, read_image, split_colour, write_image
+from smfnet.model import MODEL_PRESETS, SMFNet, save_checkpoint
+from smfnet.scenes import render_scene
+
+root = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+
+@pytest.fixture(scope='module')
+def model():
+    set_seed(0)
+    return SMFNet(MODEL_PRESETS['smoke']).eval()
+
+@pytest.fixture(scope='module')
+def scene(): return render_scene(4, size=(71,93))
+
+@pytest.mark.parametrize('size', [(16,16), (17,16), (16,45), (33,21), (64,47), (71,93)])
+def test_the_size_is_kept(model, scene, size):
+    h,w = size
+    assert fuse(scene.ir[:h,:w], scene.vi[:h,:w], model).shape == (h,w,3)
+    assert fuse(torch.rand(2,1,h,w), torch.rand(2,1,h,w), model).shape == (2,1,h,w)
+
+def test_colour_is_the_visible_one(model, scene):
+    out = fuse(scene.ir, scene.vi, model)
+    inside = ((out > 0) & (out < 1)).all(-1)
+    assert inside.mean() > .5
+    assert np.abs(split_colour(out)[1] - split_colour(scene.vi)[1])[inside].max() < 1e-5
+
+def test_grey_in_grey_out(model, scene):
+    grey = luma(scene.vi)
+    out = fuse(scene.ir, grey, model)
+    assert out.shape == grey.shape and out.dtype == np.float32
+    assert np.abs(out - luma(fuse(scene.ir, scene.vi, model))).mean() < .01
+    alike = np.repeat(grey[...,None], 3, -1)                   # three equal channels: shape of the input, no colour
+    assert np.abs(fuse(scene.ir, alike, model) - out[...,None]).max() < 1e-6
+
+def test_paths_arrays_and_tensors_agree(model, scene, tmp_path):
+    ir,vi = write_image(tmp_path/'a.png', scene.ir), write_image(tmp_path/'b.png', luma(scene.vi))
+    x,y = read_image(ir), read_image(vi)
+    out = fuse(ir, str(vi), model)
+    assert np.abs(out - fuse(x, y, model)).max() < 1e-6
+    assert np.abs(out - fuse(torch.from_numpy(x), torch.from_numpy(y), model).numpy()).max() < 1e-6
+    assert np.abs(out - fuse((x*255).round().astype('uint8'), y, model)).max() < 1e-6
+
+def test_results_can_be_trained_on(model):
+    out = fuse_batch(model, torch.rand(1,1,16,16), torch.rand(1,1,16,16))
+    (out*torch.ones(1, requires_grad=True)).sum().backward()
+    assert not out.requires_grad
+
+def test_modes_return_even_after_an_error(model):
+    model.train(); model.decoder.eval()
+    with pytest.raises(ValueError): fuse_batch(model, torch.rand(1,1,8,8), torch.rand(1,1,8,8))
+    assert model.training and not model.decoder.training and model.encoder.training
+    model.eval()
+
+@pytest.fixture
+def folders(tmp_path):
+    for k in range(3):
+        s = render_scene(10+k, size=(64+k,66))
+        write_image(tmp_path/f'ir/IR_{k}.png', s.ir); write_image(tmp_path/f'vi/vis_{k}.png', s.vi)
+    return tmp_path
+
+def test_folder_pairs_by_scene(folders, model):
+    jobs = fuse_files(folders/'ir', folders/'vi', folders/'out', model, progress=False)
+    assert [j.status for j in jobs] == ['fused']*3
+    assert {p.name: image_size(p) for p in (folders/'out').iterdir()} == {f'{k}.png': (64+k,66) for k in range(3)}
+
+def test_resume_redoes_what_is_older_than_its_source(folders, model):
+    args = folders/'ir', folders/'vi', folders/'out', model
+    fuse_files(*args, progress=False)
+    os.utime(folders/'out/1.png', (1,1))
+    assert [j.status for j in fuse_files(*args, resume=True, progress=False)] == ['kept','fused','kept']
+
+def test_interrupt_leaves_whole_files(folders, model, monkeypatch):
+    calls = []
+    def forward(*args, **kw):
+        calls.append(1)
+        if len(calls) == 2: raise KeyboardInterrupt
+        return SMFNet.forward(model, *args, **kw)
+    monkeypatch.setattr(model, 'forward', forward)
+    with pytest.raises(KeyboardInterrupt): fuse_files(folders/'ir', folders/'vi', folders/'out', model, progress=False)
+    assert [p.name for p in (folders/'out').iterdir()] == ['0.png']
+
+def test_a_full_disk_leaves_no_partial_file(folders, model, monkeypatch):
+    from PIL import Image
+    def save(self, path, **kw):
+        Path(path).write_bytes(b'half'); raise OSError(28, 'No space left on device')
+    monkeypatch.setattr(Image.Image, 'save', save)
+    jobs = fuse_files(folders/'ir', folders/'vi', folders/'out', model, progress=False)
+    assert {j.status for j in jobs} == {'failed'} and 'No space left' in jobs[0].error
+    assert not list((folders/'out').iterdir())
+
+def test_no_source_is_overwritten_through_a_link(folders):
+    (folders/'out').mkdir()
+    (folders/'out/1.png').symlink_to(folders/'vi/vis_1.png')
+    with pytest.raises(ValueError, match='would be overwritten'): plan_jobs(folders/'ir', folders/'vi', folders/'out')
+
+def test_weights_are_read_again_when_they_change(tmp_path):
+    path = tmp_path/'w.safetensors'
+    set_seed(1); save_checkpoint(SMFNet(MODEL_PRESETS['smoke']), path)
+    first = load_model(path, 'cpu')
+    set_seed(2); save_checkpoint(SMFNet(MODEL_PRESETS['smoke']), path)
+    os.utime(path, (10,10))
+    assert load_model(path, 'cpu') is not first
+
+def papermill(out, *params, cwd=root):
+    cmd = [BIN/'papermill', '--log-level', 'WARNING', '--no-progress-bar', '-k', 'python3', root/'nbs/fuse.ipynb', out]
+    for k,v in params: cmd += ['-p', k, v]
+    return subprocess.run([str(o) for o in cmd], cwd=cwd, capture_output=True, text=True)
+
+def test_run_notebook_fuses_an_embedded_scene(model, tmp_path):
+    "Paths are relative to where papermill was started; the folder of the results is made."
+    save_checkpoint(model, tmp_path/'w.safetensors')
+    r = papermill(tmp_path/'f.ipynb', ('weights','w.safetensors'), ('out','new/fused'), ('device','cpu'), ('seed',11), cwd=tmp_path)
+    assert r.returncode == 0, r.stderr
+    assert image_size(tmp_path/'new/fused/scene00011.png') == image_size(tmp_path/'new/scene/scene00011_vi.png')
+    got = json.loads((tmp_path/'new/fuse.json').read_text())
+    assert got['parameters']['seed'] == 11 and list(got['mean']) == 'EN SD SF MI SCD VIF Qabf AG SSIM'.split()
+    assert image_size(tmp_path/'new/fuse_figure.png') and (tmp_path/'new/fuse.txt').read_text().startswith('fused 1 of 1 pair: ')
+    assert 'embedded scene 11' in (tmp_path/'f.ipynb').read_text()
+
+def test_run_notebook_refuses_a_typo_and_a_wrong_type(tmp_path):
+    r = papermill(tmp_path/'f.ipynb', ('outt',tmp_path/'x'), ('seed','three'))
+    assert r.returncode == 1
+    assert 'there is no parameter outt (is out meant?)' in r.stderr and "parameter seed must be int, not 'three'" in r.stderr
+    assert not (tmp_path/'x').exists()
+
+@pytest.mark.skipif('SMFNET_DATA' not in os.environ, reason='needs the TNO pairs in SMFNET_DATA')
+def test_real_pairs(model, tmp_path):
+    "The first two TNO pairs, cut to a quarter so that the test stays short."
+    tno = Path(os.environ['SMFNET_DATA'])/'TNO/test'
+    for f in sorted((tno/'ir').iterdir())[:2]:
+        for m in ('ir','vi'):
+            x = read_image(next((tno/m).glob(f.stem+'.*')))
+            write_image(tmp_path/m/f'{f.stem}.png', x[:x.shape[0]//2-1, :x.shape[1]//2])
+    jobs = fuse_files(tmp_path/'ir', tmp_path/'vi', tmp_path/'out', model, progress=False)
+    assert [j.status for j in jobs] == ['fused']*2
+    for j in jobs: assert image_size(j.out) == image_size(j.files.ir)
