@@ -129,7 +129,7 @@ class MDTA(nn.Module):
         q,k,v = self.qkv(x).chunk(3, dim=1)
         return apply_map(channel_map(q, k, self.log_T), v, self.proj.weight)
 
-# %% ../nbs/04_blocks.ipynb #c051
+# %% ../nbs/04_blocks.ipynb #c053
 class LeFF(nn.Module):
     "Locally-enhanced feed-forward network: a depthwise convolution between the two pointwise ones (Sec. 2.2.2; ledger D-08)."
     def __init__(self,
@@ -143,7 +143,7 @@ class LeFF(nn.Module):
     ) -> Tensor:  # (b c h w)
         return self.down(F.gelu(self.local(F.gelu(self.up(x)))))
 
-# %% ../nbs/04_blocks.ipynb #c056
+# %% ../nbs/04_blocks.ipynb #c058
 class TransformerBlock(nn.Module):
     "LayerNorm-MDTA and LayerNorm-LeFF, each with a residual (Sec. 2.2.2, Fig. 2)."
     def __init__(self,
@@ -159,7 +159,7 @@ class TransformerBlock(nn.Module):
         x = x + self.attn(self.norm1(x))
         return x + self.ffn(self.norm2(x))
 
-# %% ../nbs/04_blocks.ipynb #c061
+# %% ../nbs/04_blocks.ipynb #c063
 class BRB(nn.Module):
     "Bottleneck residual block: pointwise up, depthwise, pointwise down, plus the input (Fig. 2)."
     def __init__(self,
@@ -173,7 +173,7 @@ class BRB(nn.Module):
     ) -> Tensor:  # (b c h w)
         return x + self.body(x)
 
-# %% ../nbs/04_blocks.ipynb #c066
+# %% ../nbs/04_blocks.ipynb #c068
 class Sobel(nn.Module):
     "Sobel derivatives of every channel, as fixed depthwise filters; borders repeat the edge pixel."
     def __init__(self):
@@ -188,7 +188,7 @@ class Sobel(nn.Module):
         k = self.kernel.to(x.dtype)
         return tuple(F.conv2d(x, k[i:i+1].expand(c,1,3,3), groups=c) for i in range(2))
 
-# %% ../nbs/04_blocks.ipynb #c071
+# %% ../nbs/04_blocks.ipynb #c073
 class GRDB(nn.Module):
     "Gradient residual dense block: a dense block, plus the pointwise-mixed Sobel magnitude of its input (Fig. 2)."
     def __init__(self,

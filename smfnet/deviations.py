@@ -34,20 +34,21 @@ def ledger_table(
     "Table of ledger entries, each row anchored as `#d-nn`."
     head = ['', 'Place', 'The paper', 'The release', 'Here', 'Why', 'Shown in']
     rows = [[f'<a id="{e.tag.lower()}"></a>{e.tag}', e.place, e.paper, e.release, e.ours, e.why, e.evidence] for e in entries]
-    return '\n'.join('| '+' | '.join(r)+' |' for r in (head, ['---']*len(head), *rows))
+    cells = lambda r: ' | '.join(o.replace('|', r'\|') for o in r)
+    return '\n'.join(f'| {cells(r)} |' for r in (head, ['---']*len(head), *rows))
 
 # %% ../nbs/18_deviations.ipynb #c009
 LEDGER = [
-    Deviation(1, 'Eq. 3-4', '"Softmax(K, Q/T)", two arguments', 'product', 'Softmax of the product of Q and K, over T',
+    Deviation(1, 'Eq. 3-4', '"Softmax(K, Q/T)", two arguments', '–', 'Softmax of the product of Q and K, over T',
         'a softmax takes one array; the shapes printed below Eq. 4 fit a product', '[04](04_blocks.ipynb), [05](05_cai.ipynb#eq-3)'),
     Deviation(2, 'Eq. 3-4', 'V₂ and V₁ on the right where the left sides name V₁ and V₂', '–', 'the V of the left side: each half is rebuilt from its own values, asked for by the other half',
         'with the right sides, F₁ would contain no value of its own half, against Eqs. 1-2', '[05](05_cai.ipynb#eq-3)'),
     Deviation(3, 'Eq. 3-4', 'T is "a learnable scaling parameter"; no normalisation', '–', 'Q and K of each channel L2-normalised over pixels; one T = exp(log_T) for each head',
         'keeps the product in [-1, 1] whatever the image size, and T positive', '[04](04_blocks.ipynb)'),
     Deviation(4, 'Eq. 5-6', 'both lines use step i, and a single ψ', '–', 'Eq. 6 first, then Eq. 5 on its result; a ψ of its own for each place',
-        'as printed the map is not even one-to-one', 'below'),
+        'as printed it cannot be undone', '[05](05_cai.ipynb#eq-5)'),
     Deviation(5, 'Eq. 5, 7-8', 'α(·) is not defined; Eq. 5 has a bare exp', '–', 'α(s) = 2c(σ(s) − ½) with c = 2, in Eq. 5 too',
-        'the soft clamp of affine couplings: the scale stays between e⁻² and e²', 'below, [05](05_cai.ipynb#eq-7)'),
+        'the soft clamp of affine couplings: the scale stays between e⁻² and e²', '[05](05_cai.ipynb#eq-7)'),
     Deviation(6, 'Eq. 7-8', 'two outputs, each from the other half of step i', '–', 'the inverse direction of a coupling that is affine on both halves, one half after the other',
         'as for D-04; it then undoes the forward direction exactly', '[05](05_cai.ipynb#eq-8)'),
     Deviation(13, 'Fig. 2', 'does not say whether CAI adds its input to its output', '–', 'no outer residual',
@@ -59,14 +60,14 @@ LEDGER = [
 # %% ../nbs/18_deviations.ipynb #c011
 LEDGER += [
     Deviation(7, 'Sec. 2.2.2, Fig. 2', 'text: MDTA and LeFF; figure: every second layer is MSA and FFN', 'every second layer has a full 3×3 convolution to Q, K, V: 1.3 M of its 3.1 M parameters', 'MDTA and LeFF in all layers',
-        'the text; a full 3×3 projection is not MDTA', 'below, [06](06_bfe.ipynb)'),
-    Deviation(8, 'Sec. 2.2.2', 'width of the LeFF not given', '–', 'expansion 2', 'small, and measured to suffice; a field of `ModelConfig`', '[04](04_blocks.ipynb)'),
+        'the text; a full 3×3 projection is not MDTA', '[06](06_bfe.ipynb)'),
+    Deviation(8, 'Sec. 2.2.2', 'width of the LeFF not given', '–', 'expansion 2', 'our choice, a field of `ModelConfig`', '[04](04_blocks.ipynb)'),
     Deviation(9, 'Eq. 11', '"pooling and convolution" in three branches; scales not given', 'no pooling: dilated convolutions with rates 4, 8, 16', 'pooled by 1, 2, 4 (default) or dilated, on a node grid of half the resolution',
         'the text; the grid keeps the graph affordable at full size', '[07](07_graph.ipynb#eq-11)'),
     Deviation(10, 'Eq. 12-14', 'N(l) described in words', '–', 'every ordered pair of scales of a modality, and equal scales across modalities in both directions', 'the arrows in the text', '[07](07_graph.ipynb#eq-14)'),
     Deviation(11, 'Eq. 14-15', 'm carries the index k, over which the sum runs', '–', 'mₗ: one message for each receiver', 'a summed index cannot be free', '[07](07_graph.ipynb#eq-15)'),
-    Deviation(12, 'Eq. 16', 'sum of GRU updates over the senders', '–', 'one update with the summed message', 'the sum is already in m; twice summed, a node with three senders would triple at each step', 'below, [07](07_graph.ipynb#eq-16)'),
-    Deviation(39, 'Sec. 2.1, 2.2.3', '"two fused layers", yet the graph has two outputs as well', 'concatenation and 1×1 convolution', 'as released, a third and small fusion layer', 'two maps must become one; Fig. 2 draws it', '[08](08_model.ipynb)'),
+    Deviation(12, 'Eq. 16', 'sum of GRU updates over the senders', '–', 'one update with the summed message', 'the sum is already in m; twice summed, a node with three senders would triple at each step', '[07](07_graph.ipynb#eq-16)'),
+    Deviation(39, 'Sec. 2.1, 2.2.3', '"two fused layers", yet the graph has two outputs as well', '–', 'a third, small fusion layer: concatenation and 1×1 convolution', 'two maps must become one; Fig. 2 draws it', '[08](08_model.ipynb)'),
 ]
 
 # %% ../nbs/18_deviations.ipynb #c013
@@ -78,8 +79,8 @@ LEDGER += [
     Deviation(17, 'Eq. 27', 'CC(detail)² + CC(interact)²', 'adds CC(detail)² twice and drops CC(interact)', 'as printed', 'the release computes the second number and does not use it', '[09](09_losses.ipynb#eq-27)'),
     Deviation(18, 'Eq. 28, Sec. 3.1', 'α₄ = 10 (decomposition), α₅ = 2 (gradient)', '2 and 10', 'as released; preset `as_printed` for the other', 'the gradient is what makes the picture: most likely swapped in print', '[09](09_losses.ipynb#eq-28)'),
     Deviation(19, 'Eq. 17', 'L_grad without arguments', 'of the visible image', 'as released', 'visible texture is what a second gradient term can protect', '[09](09_losses.ipynb#eq-17)'),
-    Deviation(20, 'Eq. 18, 30', '∇ not specified', 'Sobel, sum of absolute values', '|∂x| + |∂y| of the unnormalised Sobel operator', 'as released; the root of squares has no derivative at 0', '[09](09_losses.ipynb#eq-30)'),
-    Deviation(21, 'Eq. 29-30', 'max of two images', 'elementwise', 'elementwise, separately for intensity and gradient', 'the only reading with a picture as target', '[09](09_losses.ipynb#eq-29)'),
+    Deviation(20, 'Eq. 18, 30', '∇ not specified', '–', '|∂x| + |∂y| of the unnormalised Sobel operator', 'the root of squares has no derivative at 0', '[09](09_losses.ipynb#eq-30)'),
+    Deviation(21, 'Eq. 29-30', 'max of two images', '–', 'elementwise, separately for intensity and gradient', 'the only reading with a picture as target', '[09](09_losses.ipynb#eq-29)'),
     Deviation(22, 'Eq. 27', 'f_interact is described in words', "the graph branch's features", "the graph branch's features of both modalities", 'Sec. 2.1 calls it the graph interaction module', '[09](09_losses.ipynb#eq-27)'),
 ]
 
@@ -89,7 +90,7 @@ LEDGER += [
     Deviation(32, 'Eq. 23-25', 'order of the pixels not given', '–', 'sorted by falling error; S is the set of the worst pixels', 'the definition that the paper cites; without it the loss depends on where pixels are stored', 'below, [09](09_losses.ipynb#eq-25)'),
     Deviation(33, 'Eq. 18, 20', 'norm of two things with a comma between', '–', 'norm of their difference', 'a norm takes one argument', '[09](09_losses.ipynb#eq-20)'),
     Deviation(34, 'Sec. 3.1', 'places α₄ and α₅ in Eqs. 17, 18 and 27', '–', 'in Eq. 28', 'they occur nowhere else', '[09](09_losses.ipynb#eq-28)'),
-    Deviation(35, 'Eq. 18, 29-30', '‖·‖₁, a sum', '–', 'mean over pixels', 'weights must not depend on the patch size; SSIM is a mean too', '[09](09_losses.ipynb#eq-29)'),
+    Deviation(35, 'Eq. 18, 29-30', '‖·‖₁, a sum', '–', 'mean over pixels', 'weights must not depend on the patch size; SSIM is a mean too', 'below'),
     Deviation(36, 'Eq. 18', 'window of the SSIM not given', '–', '11×11 Gaussian, σ = 1.5, only where it fits', 'the definition that the paper cites', '[09](09_losses.ipynb)'),
 ]
 
@@ -97,22 +98,22 @@ LEDGER += [
 LEDGER += [
     Deviation(23, 'Sec. 3', 'not mentioned', "stretches each fused image to the full range before saving", 'not done; reported separately where shown', 'it moves every metric', 'below'),
     Deviation(24, 'Sec. 3.1', 'validates on 50 RoadScene pairs and tests on them', '–', 'validation pairs are held out from the training pairs', 'a test set that chose the model is not a test set', '[11](11_training.ipynb)'),
-    Deviation(25, 'Sec. 3.1', '1083 MSRS training pairs', '–', 'shipped weights: RoadScene/train and MSRS/train, the latter a part of the official test split', 'the official training split was not at hand; scores on MSRS are reported on other pairs only', '[03](03_datasets.ipynb)'),
+    Deviation(25, 'Sec. 3.1', '1083 MSRS training pairs', '–', 'shipped weights: RoadScene/train and MSRS/train, the latter a part of the official *test* split', 'the official training split was not at hand; MSRS/test here are other pairs, of scenes that training has not seen', '[03](03_datasets.ipynb)'),
     Deviation(26, 'Table 4', 'SSIM column', '–', 'not compared across rows', 'values near 0.3 and near 1.55 cannot come from one formula', 'below'),
     Deviation(27, 'Sec. 3.1', '"eight metrics", nine names', '–', 'nine are computed, SCD among them', 'the tables have eight columns, without SCD', 'below'),
-    Deviation(28, 'Sec. 3.1', '"MSRS (36 pairs)"', '–', 'number of pairs stated with each result', 'the official test split has 361', '[13](13_evaluating.ipynb)'),
-    Deviation(29, 'Sec. 3.1', 'Adam, 1e-4; no schedule', 'halved every 20 epochs down to 1e-6; gradient norm of each part clipped at 0.01', 'as released', 'the paper is silent', '[11](11_training.ipynb)'),
+    Deviation(28, 'Sec. 3.1', '"MSRS (36 pairs)"', '–', '36 pairs too, every tenth of the official test split, and said so', 'the official test split has 361', '[13](13_evaluating.ipynb)'),
+    Deviation(29, 'Sec. 3.1', 'Adam, 1e-4; no schedule', 'halved every 20 epochs down to 1e-6; gradient norm of each part clipped at 0.01', 'as released', 'the paper is silent', 'below, [11](11_training.ipynb)'),
     Deviation(37, 'Sec. 3.2', '"second-best value of … SSIM"', '–', 'read from Table 1', 'third on TNO and RoadScene, second on MSRS', 'below'),
 ]
 LEDGER.sort(key=lambda e: e.number)
 
-# %% ../nbs/18_deviations.ipynb #c041
+# %% ../nbs/18_deviations.ipynb #c035
 class EqMark(NamedTuple):
     "A symbol whose docstring cites an equation, and the notebook that it comes from."
     symbol:str   # 'module.Class.method'
     notebook:str # '09_losses.ipynb'
 
-# %% ../nbs/18_deviations.ipynb #c042
+# %% ../nbs/18_deviations.ipynb #c036
 _NUM = r'\d+(?:\s*[-–]\s*\d+)?'
 _CITE = re.compile(rf'\bEqs?\.\s*({_NUM}(?:(?:,?\s+and|,)\s+{_NUM})*)')
 
@@ -125,7 +126,7 @@ def cited(
         for a,b in re.findall(r'(\d+)(?:\s*[-–]\s*(\d+))?', group): found |= set(range(int(a), int(b or a)+1))
     return sorted(found)
 
-# %% ../nbs/18_deviations.ipynb #c044
+# %% ../nbs/18_deviations.ipynb #c038
 def eq_index(
     package:str|Path|None=None, # folder of exported modules; None: this package
 ) -> dict[int,list[EqMark]]:    # equation -> symbols, in the order of the notebooks
@@ -144,7 +145,7 @@ def eq_index(
         if made and f.stem != 'deviations': visit(ast.parse(text).body, f.stem, made[1])
     return {n: sorted(index[n], key=lambda m: m.notebook) for n in sorted(index)}
 
-# %% ../nbs/18_deviations.ipynb #c046
+# %% ../nbs/18_deviations.ipynb #c040
 def displayed(
     notebook:str|Path, # an .ipynb file
 ) -> tuple[set,set]:   # equations shown with number and anchor; equations linked to
@@ -154,7 +155,7 @@ def displayed(
     find = lambda pattern: {int(n) for n in re.findall(pattern, text)}
     return find(r'\\tag\{(\d+)\}') & find(r'<a id="eq-(\d+)"></a>'), find(r'\(\S*#eq-(\d+)\)')
 
-# %% ../nbs/18_deviations.ipynb #c047
+# %% ../nbs/18_deviations.ipynb #c041
 def eq_gaps(
     package:str|Path|None=None, # folder of exported modules; None: this package
     nbs:str|Path|None=None,     # folder of notebooks; None: this project's
@@ -173,15 +174,16 @@ def eq_gaps(
                 gaps.append(f'Eq. {n}: {m.symbol} cites it, but {m.notebook} neither displays nor links it')
     return gaps
 
-# %% ../nbs/18_deviations.ipynb #c050
+# %% ../nbs/18_deviations.ipynb #c044
 def eq_table(
     package:str|Path|None=None, # folder of exported modules; None: this package
     prefix:str='',              # put before notebook names in links, for instance 'nbs/'
+    nbs:str|Path|None=None,     # folder of notebooks; None: this project's
 ) -> str:                       # markdown
-    "The index as a table: equation, symbols, notebook."
-    rows = ['| Eq. | Computed by | Notebook |', '|---|---|---|']
+    "The index as a table: equation, symbols, and the notebook that displays it."
+    shown = {p.name: displayed(p)[0] for p in sorted(Path(nbs or project_root()/'nbs').glob('*.ipynb'))}
+    rows = ['| Eq. | Computed by | Displayed in |', '|---|---|---|']
     for n,marks in eq_index(package).items():
-        books = dict.fromkeys(m.notebook for m in marks)
-        links = ', '.join(f'[{Path(b).stem}]({prefix}{b}#eq-{n})' for b in books)
+        links = ', '.join(f'[{Path(b).stem}]({prefix}{b}#eq-{n})' for b,tags in shown.items() if n in tags)
         rows.append(f"| {n} | {', '.join(f'`{m.symbol}`' for m in marks)} | {links} |")
     return '\n'.join(rows)

@@ -10,8 +10,8 @@ __all__ = ['BASELINES', 'PROTOCOLS', 'FUSED_WORDS', 'MARKS', 'PAPER', 'FIELDS', 
            'format_table', 'table1', 'radar', 'pick_patch', 'zoomed', 'grid', 'parse_fused', 'common_pairs',
            'evaluate_folders', 'parser', 'run', 'main', 'slug', 'set_name', 'results_folder', 'record_results',
            'render_results', 'readme_block', 'update_readme', 'fuse_to', 'score_method', 'network_method',
-           'score_weights', 'named_sets', 'named_methods', 'method_files', 'evaluate_sets', 'means_by_set',
-           'format_comparison']
+           'score_baselines', 'score_weights', 'named_sets', 'named_methods', 'method_files', 'evaluate_sets',
+           'means_by_set', 'format_comparison']
 
 # %% ../nbs/13_evaluating.ipynb #c003
 import argparse, csv, datetime, html, json, math, os, re, sys
@@ -539,13 +539,16 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument('--csv', help="write one row per image to this file")
     p.add_argument('--minmax', action='store_true', help="stretch each fused image to [0, 1] before scoring, as the paper's release does")
     p.add_argument('--workers', type=int, default=None, help="processes (default: one per core, fewer for few images)")
-    p.add_argument('--readme', action='store_true', help="instead: write the tables of results/ into README.md")
+    p.add_argument('--record', metavar='WEIGHTS', help="instead: fuse and score shipped weights and the baselines on the paper's test sets (SMFNET_DATA) and record them in results/")
+    p.add_argument('--readme', action='store_true', help="instead, or after --record: write the tables of results/ into README.md")
     return p
 
 # %% ../nbs/13_evaluating.ipynb #c088
 def run(args) -> None: # args: from `parser`
     "What `smfnet_evaluate` does with its arguments."
-    if args.readme: return print(update_readme())
+    if args.record: score_weights(args.record, workers=2 if args.workers is None else args.workers)
+    if args.readme: print(update_readme())
+    if args.record or args.readme: return
     lost = [k for k in ('ir','vi','fused') if not getattr(args, k)]
     if lost: raise ValueError(f"missing {' '.join('--'+k for k in lost)}; smfnet_evaluate --ir DIR --vi DIR --fused DIR (more: --help)")
     folders = parse_fused(args.fused)
@@ -697,8 +700,32 @@ def network_method(
     from smfnet.fusing import fuse
     return lambda ir,vi: fuse(ir[None], vi[None], model)[0]
 
+# %% ../nbs/13_evaluating.ipynb #c107
 TESTS = ('TNO/test', 'RoadScene/test', 'MSRS/test') # data sets of Table 1
 
+def score_baselines(
+    datasets=TESTS,            # names in `DATASETS`
+    results:str|Path|None=None,# where to record; None: results/ of the clone
+    out:str|Path|None=None,    # fused images; None: runs/scores/ of the clone
+    data:str|Path|None=None,   # data root; None reads SMFNET_DATA
+    workers:int=2,             # processes for the scoring
+    progress:bool=True,        # show bars
+) -> list[dict]:               # lines that were recorded
+    "Record the baselines, and DIDFuse where its images are at hand; may be interrupted and called again."
+    out = Path(out) if out else project_root()/'runs'/'scores'
+    common = dict(workers=workers, progress=progress)
+    lines = []
+    for d in datasets:
+        for k,f in BASELINES.items(): lines += score_method(k, f, d, out/k, data, results=results, **common)
+        folder = data_root(data)/'fused'/'DIDFuse'/d.split('/')[0]
+        if folder.is_dir():
+            pairs = find_pairs(d, data)
+            rows = evaluate_pairs(pairs, match_fused(pairs, folder)[0], label=f'scoring DIDFuse {d}', **common)
+            lines.append(record_results(rows, 'DIDFuse', d, results=results))
+        if progress: print(f"{d}: baselines recorded", flush=True)
+    return lines
+
+# %% ../nbs/13_evaluating.ipynb #c108
 def score_weights(
     name:str='ivf',            # shipped weights, or a .safetensors file
     datasets=TESTS,            # names in `DATASETS`
@@ -710,25 +737,19 @@ def score_weights(
     workers:int=2,             # processes for the scoring
     progress:bool=True,        # show bars
 ) -> list[dict]:               # lines that were recorded
-    "Record weights, baselines and the calibration row on the test sets; may be interrupted and called again."
+    "Record weights, and the baselines, on the test sets; may be interrupted and called again."
     from smfnet.model import SMFNet, weights_hash
     model = SMFNet.from_pretrained(name, device)
     sha = weights_hash(model.state_dict())
     out = Path(out) if out else project_root()/'runs'/'scores'
-    common = dict(data=data, workers=workers, progress=progress, results=results)
     lines = []
     for d in datasets:
-        lines += score_method('SMFNet', network_method(model), d, out/f'{Path(name).stem}-{sha[:12]}', weights=sha, seed=model.info.get('seed', ''), **common)
-        for k,f in BASELINES.items() if baselines else (): lines += score_method(k, f, d, out/k, **common)
-        folder = data_root(data)/'fused'/'DIDFuse'/d.split('/')[0]
-        if baselines and folder.is_dir():
-            pairs = find_pairs(d, data)
-            rows = evaluate_pairs(pairs, match_fused(pairs, folder)[0], workers=workers, progress=progress, label=f'scoring DIDFuse {d}')
-            lines.append(record_results(rows, 'DIDFuse', d, results=results))
-        if progress: print(f"{d}: recorded", flush=True)
-    return lines
+        lines += score_method('SMFNet', network_method(model), d, out/f'{Path(name).stem}-{sha[:12]}', data, workers=workers, progress=progress,
+                              weights=sha, seed=model.info.get('seed', ''), results=results)
+        if progress: print(f"{d}: {name} recorded", flush=True)
+    return lines + (score_baselines(datasets, results, out, data, workers, progress) if baselines else [])
 
-# %% ../nbs/13_evaluating.ipynb #c106
+# %% ../nbs/13_evaluating.ipynb #c113
 def named_sets(
     datasets:str='auto',     # names or folders joined by '+', 'scenes', or 'auto'
     scenes:int=6,            # number of rendered scenes
@@ -767,7 +788,7 @@ def named_methods(
     if not out: raise ValueError("there is no method to score")
     return out
 
-# %% ../nbs/13_evaluating.ipynb #c108
+# %% ../nbs/13_evaluating.ipynb #c115
 def method_files(
     pairs:list,     # of one data set
     folder:Path,    # of a method; may hold one folder per data set, named like it or like its first part ('TNO')
@@ -805,7 +826,7 @@ def means_by_set(
         out[d] = [{**s, 'protocol':here[0]['protocol']} for s in summary(here)]
     return out
 
-# %% ../nbs/13_evaluating.ipynb #c110
+# %% ../nbs/13_evaluating.ipynb #c117
 def format_comparison(
     rows:list[dict],      # from `compare`
     a:str='a', b:str='b', # names of the two methods
@@ -816,5 +837,5 @@ def format_comparison(
     return '\n'.join(lines + [f"| {r['metric']} | {r['a']:.4f} | {r['b']:.4f} | {r['difference']:+.4f} | [{r['low']:+.4f}, {r['high']:+.4f}] | "
                               f"{r['wins']} of {r['images']} | {name[r['verdict']]} |" for r in rows])
 
-# %% ../nbs/13_evaluating.ipynb #c113
+# %% ../nbs/13_evaluating.ipynb #c120
 if __name__ == '__main__' and globals().get('__file__', '').endswith('.py'): sys.exit(main())

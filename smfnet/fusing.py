@@ -307,8 +307,9 @@ def attempt(
 ) -> None:
     "Run a job; what is wrong with its files or its size is noted, not raised."
     try: run_job(job, model, **kwargs)
-    except MemoryError as e: job.error = reason(e)
-    except (ValueError, OSError) as e: job.error = reason(e) if str(job.files.name) in reason(e) else f"{job.files.ir}: {reason(e)}"
+    except (ValueError, OSError, MemoryError) as e:
+        named = any(str(o) in reason(e) for o in (job.files.ir, job.files.vi, job.out))
+        job.error = reason(e) if named else f"{job.files.ir}: {reason(e)}"
     except RuntimeError as e:
         if not any(o in str(e) for o in ("allocate memory", "out of memory")): raise
         job.error = f"{job.files.ir}: {job.size[1]}×{job.size[0]} px do not fit into memory; fuse a smaller image, or use device='cpu'"

@@ -20,6 +20,7 @@ def pool(
     "Average over s×s blocks; a cut-off block at the border averages the pixels it has."
     return x if s == 1 else F.avg_pool2d(x, s, ceil_mode=True, count_include_pad=False)
 
+# %% ../nbs/07_graph.ipynb #c010
 def resize(
     x:Tensor,   # (b c h w)
     size:tuple, # (h', w')
@@ -27,7 +28,7 @@ def resize(
     "Bilinear resampling to `size`."
     return x if tuple(x.shape[-2:]) == tuple(size) else F.interpolate(x, size=tuple(size), mode='bilinear', align_corners=False)
 
-# %% ../nbs/07_graph.ipynb #c012
+# %% ../nbs/07_graph.ipynb #c015
 class NodePyramid(nn.Module):
     "Three nodes of one modality: pool (or dilate), convolve, resize to the node grid (Eq. 11; ledger D-09)."
     def __init__(self,
@@ -49,7 +50,7 @@ class NodePyramid(nn.Module):
         size = x.shape[-2:]
         return [resize(conv(pool(x, s)), size) for s,conv in zip(self.scales, self.convs)]
 
-# %% ../nbs/07_graph.ipynb #c018
+# %% ../nbs/07_graph.ipynb #c021
 def neighbours(
     l:int,    # node: 0…n-1 are infrared scales, n…2n-1 the visible ones
     n:int=3,  # scales per modality
@@ -58,7 +59,7 @@ def neighbours(
     same = [(k, False) for k in range(l//n*n, l//n*n+n) if k != l]
     return same + [((l+n) % (2*n), True)]
 
-# %% ../nbs/07_graph.ipynb #c023
+# %% ../nbs/07_graph.ipynb #c026
 class GraphStep(nn.Module):
     "One round of messages and one GRU update of all nodes (Eqs. 12-16; ledger D-10 to D-12)."
     def __init__(self,
@@ -90,7 +91,7 @@ class GraphStep(nn.Module):
         m = self.messages(v)
         return list(self.update(torch.cat(v), torch.cat(m)).chunk(len(v)))
 
-# %% ../nbs/07_graph.ipynb #c041
+# %% ../nbs/07_graph.ipynb #c044
 class GR(nn.Module):
     "Graph reasoning over both modalities: nodes, T steps, readout (Eqs. 11-16; ledger D-09 to D-12)."
     def __init__(self,

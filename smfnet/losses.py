@@ -89,7 +89,7 @@ def gram_loss(
     d = gram(x) - gram(y)
     return d.square().sum((1,2)).clamp_min(1e-16).sqrt().mean() / x.shape[1]
 
-# %% ../nbs/09_losses.ipynb #c045
+# %% ../nbs/09_losses.ipynb #c047
 def lovasz_grad(
     y:Tensor, # ground truth in {0, 1}, sorted by falling error (n,)
 ) -> Tensor:  # (n,), sums to 1 when some y is 1
@@ -99,7 +99,7 @@ def lovasz_grad(
     jaccard = 1 - inter/union.clamp_min(1e-12)
     return torch.cat([jaccard[:1], jaccard[1:] - jaccard[:-1]])
 
-# %% ../nbs/09_losses.ipynb #c048
+# %% ../nbs/09_losses.ipynb #c050
 def lovasz(
     p:Tensor, # membership in [0, 1] (n,)
     y:Tensor, # ground truth in {0, 1} (n,)
@@ -109,7 +109,7 @@ def lovasz(
     err,order = err.sort(descending=True)
     return (err * lovasz_grad(y[order].to(p))).sum() # Eq. 23
 
-# %% ../nbs/09_losses.ipynb #c056
+# %% ../nbs/09_losses.ipynb #c058
 def semantic_loss(
     x:Tensor,           # source image (b 1 h w) in [0, 1]
     rec:Tensor,         # reconstruction, same shape
@@ -122,7 +122,7 @@ def semantic_loss(
     p = torch.sigmoid((rec - t) / softness).flatten()
     return (lovasz(p, y) + lovasz(1-p, 1-y)) / 2
 
-# %% ../nbs/09_losses.ipynb #c067
+# %% ../nbs/09_losses.ipynb #c069
 class _Pearson(torch.autograd.Function):
     "r = ⟨a,b⟩ / √(⟨a,a⟩⟨b,b⟩ + ε²) of centred maps (b h w c), with its gradient in closed form."
     @staticmethod
@@ -139,7 +139,7 @@ class _Pearson(torch.autograd.Function):
         u, wa, wb = ((g*o)[:,None,None] for o in (1/d, r*bb/d**2, r*aa/d**2))
         return u*b - wa*a, u*a - wb*b, None
 
-# %% ../nbs/09_losses.ipynb #c068
+# %% ../nbs/09_losses.ipynb #c070
 def corrcoef(
     a:Tensor,       # features of one modality (b c h w), any real range
     b:Tensor,       # features of the other modality, same shape
@@ -149,7 +149,7 @@ def corrcoef(
     check_same(a, b, 'a', 'b')
     return _Pearson.apply(*(rearrange(o, 'b c h w -> b h w c') for o in (a,b)), eps).mean()
 
-# %% ../nbs/09_losses.ipynb #c077
+# %% ../nbs/09_losses.ipynb #c079
 def decomposition_loss(
     cc_base:Tensor,            # correlation of the base features, scalar
     cc_detail:Tensor,          # correlation of the detail features, scalar
@@ -160,7 +160,7 @@ def decomposition_loss(
     top = cc_detail.square() if cc_graph is None else cc_detail.square() + cc_graph.square()
     return top / (cc_base + delta)
 
-# %% ../nbs/09_losses.ipynb #c085
+# %% ../nbs/09_losses.ipynb #c087
 @dataclass(frozen=True)
 class LossWeights:
     "Every weight and switch of the two objectives (Eqs. 17-30)."
@@ -182,10 +182,10 @@ class LossWeights:
         if not self.delta > 1: raise ValueError(f"delta must exceed 1 so that CC + delta stays positive, not {self.delta!r}")
         if self.gram not in ('literal','patches'): raise ValueError(f"gram must be 'literal' or 'patches', not {self.gram!r}")
 
-# %% ../nbs/09_losses.ipynb #c086
+# %% ../nbs/09_losses.ipynb #c088
 LOSS_PRESETS = dict(paper=LossWeights(), as_released=LossWeights(), as_printed=LossWeights(alpha4=10., alpha5=2.), smoke=LossWeights())
 
-# %% ../nbs/09_losses.ipynb #c092
+# %% ../nbs/09_losses.ipynb #c094
 def feature_cc(
     f:Features, # of one pair or batch
 ) -> dict:      # 'cc_base', 'cc_detail' and, with a graph branch, 'cc_graph'; differentiable scalars
@@ -194,7 +194,7 @@ def feature_cc(
     if f.graph_ir is not None: cc['cc_graph'] = corrcoef(f.graph_ir, f.graph_vi)
     return cc
 
-# %% ../nbs/09_losses.ipynb #c095
+# %% ../nbs/09_losses.ipynb #c097
 class StageOneLoss(nn.Module):
     "Reconstruct both images with separated features (Eqs. 17-20, 26)."
     def __init__(self,
@@ -232,7 +232,7 @@ class StageOneLoss(nn.Module):
         t = self.terms(*out, ir, vi, f)
         return self.total(t), t
 
-# %% ../nbs/09_losses.ipynb #c104
+# %% ../nbs/09_losses.ipynb #c106
 class StageTwoLoss(nn.Module):
     "The fused image follows the brighter source and the steeper gradient, with separated features (Eqs. 27-30)."
     def __init__(self,

@@ -52,7 +52,7 @@ class Thing:
     label:int     # index into `MFNET_CLASSES`
     cls:int|None  # index into `M3FD_CLASSES`, None where that vocabulary has no word
     box:Box       # around its pixels (`cls` -1 where there is none)
-    hidden:str='' # modality that does not show it: 'vi' (smoke or darkness), 'ir' (no contrast in heat) or ''
+    hidden:str='' # what does not show it: 'vi' (smoke or darkness), 'ir' (its letters have no contrast in heat), 'both' or ''
 
 # %% ../nbs/02_scenes.ipynb #c008
 @dataclass(frozen=True)
@@ -621,7 +621,7 @@ def layout(rng, time=None) -> Layout:
     air = {'day':rng.uniform(4,15),'dusk':rng.uniform(2,13),'night':rng.uniform(-2,12)}[t]
     style = int(rng.choice([0,0,0,1,1,2]))
     return Layout(t, -hw*rng.uniform(.2,.6)*rng.choice([1,1,1,-1.9]), hw, rng.uniform(1.8,3.5), air, (rng.choice([-1,1])*rng.uniform(.5,1.6),rng.uniform(-.6,.8)),
-                  float(t!='day'), float(t!='day' and rng.random()<.7), 'grass' if style else pick(rng,['stone','grass']), rng.uniform(9,22)*(rng.random()<.45), style)
+                  float(t!='day'), float(t!='day' and rng.random()<.6), 'grass' if style else pick(rng,['stone','grass']), rng.uniform(9,22)*(rng.random()<.45), style)
 
 # %% ../nbs/02_scenes.ipynb #c063
 def markings(lay, x, z, px, pz):
@@ -1051,7 +1051,7 @@ def unseen(clean, ids, i, box, cloud) -> bool:
     inside = ids[at]==i
     if cloud is not None and cloud[at][inside].mean()>.85: return True
     g = clean[at].mean(-1)
-    return bool(g[inside].max()<.25 and abs(g[inside].mean()-g[~inside].mean())<.05) if (~inside).any() else False
+    return bool(np.percentile(g[inside],95)<.3 and abs(g[inside].mean()-g[~inside].mean())<.05) if (~inside).any() else False
 
 # %% ../nbs/02_scenes.ipynb #c096
 def render_scene(
@@ -1071,7 +1071,7 @@ def render_scene(
     items,smoked = populate(canvas, lay)
     for it in items: paint_item(canvas, it)
     cloud = smoke(canvas, smoked) if smoked else None
-    own = lay.on>0 and rng.random()<.6
+    own = lay.on>0 and rng.random()<.5
     vi,clean = visible(canvas, lay, [l for it in items for l in it.lights], own, cloud, rng)
     ir = infrared(canvas, lay, rng)
     return describe(canvas, lay, seed, ir, vi, clean, cloud)
@@ -1107,14 +1107,14 @@ def describe(canvas, lay, seed, ir, vi, clean, cloud) -> Scene:
     labels,ids,things = np.zeros((h,w),np.uint8),np.zeros((h,w),np.int16),[]
     for i,b in find_things(canvas, max(6, h*w//8000)):
         kind,label,cls,hidden = canvas.named[i]
-        if not hidden and unseen(clean, canvas.ids, i, b, cloud): hidden = 'vi'
+        if unseen(clean, canvas.ids, i, b, cloud): hidden = 'both' if hidden else 'vi'
         m = canvas.ids==i
         labels[m],ids[m] = label,i
         things.append(Thing(kind, i, label, cls, Box(-1 if cls is None else cls,*b), hidden))
     boxes = [t.box for t in things if t.cls is not None]
     return Scene(ir, vi, labels, boxes, ids, tuple(things), seed, lay.time)
 
-# %% ../nbs/02_scenes.ipynb #c109
+# %% ../nbs/02_scenes.ipynb #c111
 def scene_pairs(
     n:int,              # number of pairs
     seed:int=0,         # of the first; the others count on
@@ -1136,7 +1136,7 @@ def contact_sheet(
     import matplotlib.pyplot as plt
     scenes = [render_scene(s, size, time) for s in seeds]
     n = len(scenes)
-    fig,ax = plt.subplots(3, n, figsize=(width*n, width*3*size[0]/size[1]), squeeze=False, gridspec_kw=dict(wspace=.02,hspace=.02))
+    fig,ax = plt.subplots(3, n, figsize=(width*n, width*3*size[0]/size[1]), squeeze=False, gridspec_kw=dict(wspace=.02,hspace=.02,left=.05,right=.995,top=.995,bottom=.005))
     for k,s in enumerate(scenes):
         ax[0,k].imshow(s.ir, cmap='gray', vmin=0, vmax=1)
         ax[1,k].imshow(s.vi)
@@ -1146,7 +1146,7 @@ def contact_sheet(
     for a in ax.ravel(): a.set(xticks=[], yticks=[])
     return fig
 
-# %% ../nbs/02_scenes.ipynb #c113
+# %% ../nbs/02_scenes.ipynb #c115
 def save_scenes(
     folder,               # made if it is missing
     n:int,                # number of scenes

@@ -25,8 +25,10 @@ def test_links_to_equations_arrive():
             if int(n) not in tags.get(book or p.name, set())]
     assert lost == []
 
-def test_table_has_a_row_for_each_equation():
-    assert [int(l.split('|')[1]) for l in eq_table(ROOT/'smfnet').splitlines()[2:]] == list(range(1, 31))
+def test_table_has_a_row_and_a_link_for_each_equation():
+    rows = eq_table(ROOT/'smfnet', nbs=ROOT/'nbs').splitlines()[2:]
+    assert [int(r.split('|')[1]) for r in rows] == list(range(1, 31))
+    assert [re.findall(r'#eq-(\d+)\)', r) for r in rows] == [[str(n)] for n in range(1, 31)]
 
 def test_cited_ledger_numbers_exist():
     known = {e.tag for e in LEDGER}
