@@ -30,4 +30,4 @@ test: .venv/.stamp-$(EXTRAS)  ## notebooks and package in step, nbdev_test, pyte
 	@$(BIN)/python -m pytest -q --durations=8
 
 clean:  ## remove the environment and every run
-	rm -rf .venv runs build *.egg-info
+	rm -rf .venv runs/* build *.egg-info

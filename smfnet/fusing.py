@@ -6,8 +6,8 @@
 __all__ = ['PRECISIONS', 'SHIFT_PX', 'SHIFT_SURE', 'PIXEL_BYTES', 'EXAMPLES', 'stretch_minmax', 'fuse_batch', 'load_model',
            'as_array', 'fuse_pair', 'fuse', 'edge_image', 'estimate_shift', 'shift_hint', 'Job', 'resample',
            'target_file', 'plan_jobs', 'check_sizes', 'reason', 'memory_need', 'memory_free', 'check_memory', 'run_job',
-           'is_finished', 'attempt', 'fuse_files', 'find_patches', 'show_fused', 'job_row', 'score_job', 'scene_files',
-           'mean_scores', 'make_parser', 'report', 'stop', 'run_command', 'main']
+           'is_finished', 'attempt', 'fuse_files', 'box_mean', 'find_patches', 'show_fused', 'job_row', 'score_job',
+           'scene_files', 'mean_scores', 'make_parser', 'report', 'stop', 'run_command', 'main']
 
 # %% ../nbs/12_fusing.ipynb #c003
 import argparse, functools, math, signal, sys, time
@@ -342,21 +342,29 @@ def fuse_files(
     return jobs
 
 # %% ../nbs/12_fusing.ipynb #c054
+def box_mean(
+    x:np.ndarray,  # (h w)
+    s:int,         # side of the box, at most h and w
+) -> np.ndarray:   # (h-s+1 w-s+1) float64; item [y, x] is the mean of rows y ... y+s-1 and columns x ... x+s-1
+    "Mean over every box that lies inside the image."
+    c = np.pad(x.astype(np.float64), ((1,0),(1,0))).cumsum(0).cumsum(1)
+    return (c[s:,s:] - c[:-s,s:] - c[s:,:-s] + c[:-s,:-s])/s**2
+
 def find_patches(
     ir:np.ndarray,       # (h w) in [0, 1]
     vi:np.ndarray,       # (h w) in [0, 1]
     share:float=0.25,    # side of a patch as a part of the image's shorter side
 ) -> list[tuple[int,int,int]]: # (y, x, side) of two patches that do not overlap
-    "The patch where the infrared has most edges over the visible, and the patch where it is the other way round."
+    "The patch where the infrared has most bright edges over the visible, and the one where it is the other way round."
     s = max(8, int(share*min(ir.shape)))
-    d = torch.from_numpy(np.hypot(*np.gradient(ir)) - np.hypot(*np.gradient(vi)))[None,None].float()
-    mean = F.avg_pool2d(d, s, stride=1)[0,0]
-    y,x = divmod(int(mean.argmax()), mean.shape[1])
-    mean[max(0,y-s+1):y+s, max(0,x-s+1):x+s] = torch.inf
-    v,u = divmod(int(mean.argmin()), mean.shape[1])
+    a,b = (np.hypot(*np.gradient(o))*o for o in (ir,vi))
+    mean = box_mean(a-b, s)
+    y,x = (int(o) for o in np.unravel_index(mean.argmax(), mean.shape))
+    mean[max(0,y-s+1):y+s, max(0,x-s+1):x+s] = np.inf
+    v,u = (int(o) for o in np.unravel_index(mean.argmin(), mean.shape))
     return [(y,x,s), (v,u,s)]
 
-# %% ../nbs/12_fusing.ipynb #c056
+# %% ../nbs/12_fusing.ipynb #c057
 def show_fused(
     rows:list,         # of (ir, vi, fused, title): arrays (h w) or (h w 3) in [0, 1] and a line of text
     width:float=9.,    # in
@@ -379,7 +387,7 @@ def show_fused(
                 for e in ax.spines.values(): e.set(color=c, lw=1.5)
     return fig
 
-# %% ../nbs/12_fusing.ipynb #c059
+# %% ../nbs/12_fusing.ipynb #c060
 def job_row(
     job:Job, # fused or kept
 ) -> tuple:  # (ir, vi, fused, name) as `show_fused` takes them
@@ -395,7 +403,7 @@ def score_job(
     pair = job.read()
     return score(luma(read_image(job.out)), pair.ir[0].numpy(), pair.vi[0].numpy())
 
-# %% ../nbs/12_fusing.ipynb #c062
+# %% ../nbs/12_fusing.ipynb #c063
 def scene_files(
     folder:str|Path,  # where the two files are written
     seed:int=3,       # of the scene
@@ -413,7 +421,7 @@ def mean_scores(
     if not scores: raise ValueError('there are no scores to average')
     return {k: float(np.mean([float(o[k]) for o in scores])) for k in scores[0]}
 
-# %% ../nbs/12_fusing.ipynb #c065
+# %% ../nbs/12_fusing.ipynb #c066
 EXAMPLES = """examples:
   smfnet_fuse ir.png vi.png fused.png      two files into one
   smfnet_fuse ir/ vi/ fused/               two folders into a folder, pairs by name (07_ir.png and 07_vis.jpg are pair 07)
@@ -438,7 +446,7 @@ def make_parser() -> argparse.ArgumentParser:
     add('--quiet', action='store_true', help='print errors only')
     return p
 
-# %% ../nbs/12_fusing.ipynb #c067
+# %% ../nbs/12_fusing.ipynb #c068
 def report(
     jobs:list[Job],      # after fusing
     quiet:bool=False,    # errors only
@@ -458,7 +466,7 @@ def report(
         print(f"{n['fused']} fused{kept} in {sum(j.seconds for j in jobs):.1f} s: {where}")
     return int(n['failed'] > 0)
 
-# %% ../nbs/12_fusing.ipynb #c068
+# %% ../nbs/12_fusing.ipynb #c069
 def stop(*_):
     "Answer a request to end (SIGTERM) like Ctrl-C, so that temporary files go."
     raise KeyboardInterrupt

@@ -38,9 +38,11 @@ def to_grey255(
 
 # %% ../nbs/10_metrics.ipynb #c010
 def minmax(
-    x:Tensor, # image(s) (h w), (1 h w) or (b 1 h w)
-) -> Tensor:  # same shape, each image spans [0, 1]; a constant image is returned as it is
+    x,        # float image(s) (h w), (1 h w) or (b 1 h w), torch or numpy
+):            # same kind and shape, each image spans [0, 1]; a constant image is returned as it is
     "Stretch each image to the full range [0, 1]: the protocol of the authors' own fused images."
+    if isinstance(x, np.ndarray): return minmax(torch.from_numpy(np.array(x))).numpy()
+    if not x.is_floating_point(): raise TypeError(f"minmax needs a float image; its dtype is {x.dtype}")
     lo,hi = x.amin((-2,-1), keepdim=True), x.amax((-2,-1), keepdim=True)
     return torch.where(hi > lo, (x-lo) / torch.where(hi > lo, hi-lo, 1), x)
 
@@ -147,8 +149,10 @@ def EN(
 ):                    # float or (b,), 0 … 8 bits, higher is better
     "Entropy of the grey-level histogram."
     t = as_triple(fused, ir, vi, 'EN', sources=False)
-    flat = t.fused.flatten(1)
-    p = torch.stack([torch.bincount(o, minlength=256) for o in flat.long()]) / flat.shape[1] if t.ir is None else joint_histogram(t).sum(-1) / flat.shape[1]
+    f = t.fused.flatten(1)
+    if t.ir is None: counts = torch.stack([torch.bincount(o, minlength=256) for o in f.long()]).double()
+    else: counts = joint_histogram(t).sum(-1)
+    p = counts / f.shape[1]
     return t.give(-torch.xlogy(p, p).sum(-1) / log_unit(base) + 0.)
 
 def log_unit(

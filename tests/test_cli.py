@@ -1,6 +1,7 @@
 "The command smfnet_fuse as its user meets it: one line for every mistake, nothing half written."
-import os, subprocess, sys
+import os, shutil, subprocess, sys
 from pathlib import Path
+import numpy as np
 import pytest
 from smfnet.core import set_seed
 from smfnet.fusing import main
@@ -15,13 +16,20 @@ def weights(tmp_path_factory):
     set_seed(0)
     return save_checkpoint(SMFNet(MODEL_PRESETS['smoke']), tmp_path_factory.mktemp('w')/'w.safetensors')
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    "A folder with two pairs of 64×70 and 65×70 px, as the working directory."
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope='module')
+def pairs(tmp_path_factory):
+    "Two pairs of 64×70 and 65×70 px."
+    folder = tmp_path_factory.mktemp('pairs')
     for k in range(2):
         s = render_scene(20+k, size=(64+k,70))
-        write_image(f'ir/{k}.png', s.ir); write_image(f'vi/{k}.jpg', s.vi)
+        write_image(folder/f'ir/{k}.png', s.ir); write_image(folder/f'vi/{k}.jpg', s.vi)
+    return folder
+
+@pytest.fixture
+def here(pairs, tmp_path, monkeypatch):
+    "A folder of its own with the pairs, as the working directory."
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(pairs, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 @pytest.fixture
@@ -65,7 +73,7 @@ MISTAKES = {
 def test_a_mistake_is_one_line(here, weights, capsys, name):
     args,words = MISTAKES[name]
     Path('note').write_text('hello'); Path('note.png').write_text('hello'); Path('bad.safetensors').write_bytes(b'\x08'*99)
-    for m in ('ir','vi'): write_image(f'tiny_{m}.png', render_scene(1, size=(64,64)).ir[:9,:9])
+    for m in ('ir','vi'): write_image(f'tiny_{m}.png', np.full((9,9), .5))
     before = {f: (here/f).read_bytes() for f in files(here)}
     status = main(['--weights', str(weights), '--device', 'cpu'] + args)
     out,err = capsys.readouterr()

@@ -61,10 +61,10 @@ def test_modes_return_even_after_an_error(model):
     model.eval()
 
 @pytest.fixture
-def folders(tmp_path):
+def folders(tmp_path, scene):
+    "Three pairs, cut from one scene."
     for k in range(3):
-        s = render_scene(10+k, size=(64+k,66))
-        write_image(tmp_path/f'ir/IR_{k}.png', s.ir); write_image(tmp_path/f'vi/vis_{k}.png', s.vi)
+        write_image(tmp_path/f'ir/IR_{k}.png', scene.ir[k:64+2*k,:66]); write_image(tmp_path/f'vi/vis_{k}.png', scene.vi[k:64+2*k,:66])
     return tmp_path
 
 def test_folder_pairs_by_scene(folders, model):

@@ -18,7 +18,7 @@ def ring(s, t, x, r=3):
 
 def test_images_are_finite_unit_float32(scenes):
     for s in scenes:
-        assert s.ir.shape == (168, 224) and s.vi.shape == (192, 256, 3)
+        assert s.ir.shape == (168, 224) and s.vi.shape == (168, 224, 3)
         for x in (s.ir, s.vi):
             assert x.dtype == np.float32 and np.isfinite(x).all() and x.min() >= 0 and x.max() <= 1
             assert x.std() > .02
