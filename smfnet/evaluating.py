@@ -355,6 +355,7 @@ def mark_best(
     if len(cells) - cells.count('–') < 2: return cells
     return [c if c == '–' or float(c) not in top else MARKS[style][top.index(float(c))].format(c) for c in cells]
 
+# %% ../nbs/13_evaluating.ipynb #c070
 def format_table(
     rows:list[dict],       # one per line
     columns:list[str],     # metrics, marked; a row may lack some
@@ -383,7 +384,7 @@ def format_table(
     pad = lambda i,c: c.ljust(width[i]) if i < len(heads) else c.rjust(width[i])
     return '\n'.join('  '.join(pad(i,c) for i,c in enumerate(l)).rstrip() for l in lines)
 
-# %% ../nbs/13_evaluating.ipynb #c071
+# %% ../nbs/13_evaluating.ipynb #c073
 PAPER = {'SMFNet':'minmax'} # protocol of a published row (per the release); for the other methods none is stated
 
 def table1(
@@ -406,7 +407,7 @@ def table1(
     rows = [{**r, 'protocol':PROTOCOLS.get(r['protocol'], r['protocol'])} for r in rows]
     return format_table(rows, list(METRICS), ['method', 'row', 'protocol'], style, (lambda r: r['protocol']) if within == 'protocol' else None)
 
-# %% ../nbs/13_evaluating.ipynb #c075
+# %% ../nbs/13_evaluating.ipynb #c077
 def radar(
     means:dict[str,dict], # method -> its means, from `summary`
     metrics=METRICS,        # spokes
@@ -426,7 +427,7 @@ def radar(
     ax.legend(fontsize=7, loc='center left', bbox_to_anchor=(1.15,.5), frameon=False)
     return ax
 
-# %% ../nbs/13_evaluating.ipynb #c079
+# %% ../nbs/13_evaluating.ipynb #c081
 def pick_patch(
     pair:Pair,         # one scene
     size:int=0,        # side in px; 0 takes a quarter of the shorter side
@@ -440,6 +441,7 @@ def pick_patch(
     i = int(d.argmax())
     return i//d.shape[1], i % d.shape[1], size
 
+# %% ../nbs/13_evaluating.ipynb #c084
 def zoomed(
     x:Tensor,               # (1 h w)
     patch:tuple[int,int,int], # top row, left column, side
@@ -478,7 +480,7 @@ def grid(
     fig.subplots_adjust(0, 0, 1, .92, .03, .03)
     return fig
 
-# %% ../nbs/13_evaluating.ipynb #c083
+# %% ../nbs/13_evaluating.ipynb #c088
 def parse_fused(
     items:list[str], # 'DIR' or 'name=DIR'
 ) -> dict[str,Path]: # method -> folder
@@ -493,7 +495,7 @@ def parse_fused(
         out[name] = Path(folder)
     return out
 
-# %% ../nbs/13_evaluating.ipynb #c085
+# %% ../nbs/13_evaluating.ipynb #c090
 def common_pairs(
     pairs:list[PairFiles],     # all pairs
     folders:dict[str,Path],    # method -> folder
@@ -528,7 +530,7 @@ def evaluate_folders(
         rows += [{'name':r['name'], 'method':m, **r} for r in got] if len(folders) > 1 else got
     return rows
 
-# %% ../nbs/13_evaluating.ipynb #c087
+# %% ../nbs/13_evaluating.ipynb #c092
 def parser() -> argparse.ArgumentParser:
     "Arguments of `smfnet_evaluate`."
     p = argparse.ArgumentParser('smfnet_evaluate', description="Score fused images with EN SD SF MI SCD VIF Qabf AG SSIM. "
@@ -543,7 +545,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument('--readme', action='store_true', help="instead, or after --record: write the tables of results/ into README.md")
     return p
 
-# %% ../nbs/13_evaluating.ipynb #c088
+# %% ../nbs/13_evaluating.ipynb #c093
 def run(args) -> None: # args: from `parser`
     "What `smfnet_evaluate` does with its arguments."
     if args.record: score_weights(args.record, workers=2 if args.workers is None else args.workers)
@@ -555,7 +557,7 @@ def run(args) -> None: # args: from `parser`
     if args.csv and Path(args.csv).suffix.lower() != '.csv': raise ValueError(f"--csv {args.csv}: the file should end in .csv")
     workers = args.workers if args.workers is not None else max(1, min(os.cpu_count() or 1, len(list(Path(args.ir).glob('*')))//8))
     if workers < 1: raise ValueError(f"--workers must be 1 or more, not {workers}")
-    rows = evaluate_folders(args.ir, args.vi, folders, args.minmax, workers, True, lambda s: print(s, file=sys.stderr))
+    rows = evaluate_folders(args.ir, args.vi, folders, args.minmax, workers, sys.stderr.isatty(), lambda s: print(s, file=sys.stderr))
     if args.csv: write_rows(args.csv, rows)
     means = [{**s, 'method':s['method'] or next(iter(folders))} for s in summary(rows)]
     print(format_table(means, list(METRICS), ['method', 'images'], 'text'))
@@ -573,7 +575,7 @@ def main(
     except KeyboardInterrupt: return 130
     return 0
 
-# %% ../nbs/13_evaluating.ipynb #c093
+# %% ../nbs/13_evaluating.ipynb #c098
 FIELDS = ('method', 'weights_sha256', 'protocol', 'dataset', 'images', 'seed', 'date') # before the nine metrics in results/ivf.csv
 
 def slug(
@@ -594,6 +596,7 @@ def results_folder(
     "Where results are recorded."
     return project_root()/'results' if results is None else Path(results)
 
+# %% ../nbs/13_evaluating.ipynb #c100
 def record_results(
     rows:list[dict],        # from `evaluate_pairs`
     method:str,             # name of the method
@@ -616,7 +619,7 @@ def record_results(
     write_rows(file, sorted([*old, line], key=lambda r: (r['dataset'], r['method'], r['protocol'])))
     return line
 
-# %% ../nbs/13_evaluating.ipynb #c097
+# %% ../nbs/13_evaluating.ipynb #c104
 START, END = '<!-- results:start -->', '<!-- results:end -->'
 EMPTY = "No results are recorded yet: `results/` holds no `ivf.csv`."
 
@@ -636,6 +639,7 @@ def render_results(
             "every metric. The published row counts as stretched because its release does so.")
     return '\n\n'.join([*out, note + (f" Weights: SHA-256 {', '.join(f'`{o}…`' for o in used)}." if used else '')])
 
+# %% ../nbs/13_evaluating.ipynb #c105
 def readme_block(
     text:str,  # a README
     new:str,   # what shall stand between the markers
@@ -658,7 +662,7 @@ def update_readme(
     with atomic_path(readme) as tmp: tmp.write_text(new, encoding='utf-8')
     return f"{readme} was updated"
 
-# %% ../nbs/13_evaluating.ipynb #c100
+# %% ../nbs/13_evaluating.ipynb #c108
 def fuse_to(
     pairs:list[PairFiles], # sources
     method,                # function (ir, vi) -> fused, each (1 h w)
@@ -692,7 +696,7 @@ def score_method(
     return [record_results(evaluate_pairs(pairs, files[k], workers=workers, progress=progress, label=f'scoring {method} {dataset} {k}'),
                            method, dataset, k, **record) for k in protocols]
 
-# %% ../nbs/13_evaluating.ipynb #c104
+# %% ../nbs/13_evaluating.ipynb #c112
 def network_method(
     model, # an `SMFNet`
 ):         # function (ir, vi) -> fused, each (1 h w)
@@ -700,7 +704,7 @@ def network_method(
     from smfnet.fusing import fuse
     return lambda ir,vi: fuse(ir[None], vi[None], model)[0]
 
-# %% ../nbs/13_evaluating.ipynb #c107
+# %% ../nbs/13_evaluating.ipynb #c115
 TESTS = ('TNO/test', 'RoadScene/test', 'MSRS/test') # data sets of Table 1
 
 def score_baselines(
@@ -725,7 +729,7 @@ def score_baselines(
         if progress: print(f"{d}: baselines recorded", flush=True)
     return lines
 
-# %% ../nbs/13_evaluating.ipynb #c108
+# %% ../nbs/13_evaluating.ipynb #c116
 def score_weights(
     name:str='ivf',            # shipped weights, or a .safetensors file
     datasets=TESTS,            # names in `DATASETS`
@@ -749,7 +753,7 @@ def score_weights(
         if progress: print(f"{d}: {name} recorded", flush=True)
     return lines + (score_baselines(datasets, results, out, data, workers, progress) if baselines else [])
 
-# %% ../nbs/13_evaluating.ipynb #c113
+# %% ../nbs/13_evaluating.ipynb #c121
 def named_sets(
     datasets:str='auto',     # names or folders joined by '+', 'scenes', or 'auto'
     scenes:int=6,            # number of rendered scenes
@@ -788,7 +792,7 @@ def named_methods(
     if not out: raise ValueError("there is no method to score")
     return out
 
-# %% ../nbs/13_evaluating.ipynb #c115
+# %% ../nbs/13_evaluating.ipynb #c123
 def method_files(
     pairs:list,     # of one data set
     folder:Path,    # of a method; may hold one folder per data set, named like it or like its first part ('TNO')
@@ -826,7 +830,7 @@ def means_by_set(
         out[d] = [{**s, 'protocol':here[0]['protocol']} for s in summary(here)]
     return out
 
-# %% ../nbs/13_evaluating.ipynb #c117
+# %% ../nbs/13_evaluating.ipynb #c125
 def format_comparison(
     rows:list[dict],      # from `compare`
     a:str='a', b:str='b', # names of the two methods
@@ -837,5 +841,5 @@ def format_comparison(
     return '\n'.join(lines + [f"| {r['metric']} | {r['a']:.4f} | {r['b']:.4f} | {r['difference']:+.4f} | [{r['low']:+.4f}, {r['high']:+.4f}] | "
                               f"{r['wins']} of {r['images']} | {name[r['verdict']]} |" for r in rows])
 
-# %% ../nbs/13_evaluating.ipynb #c120
+# %% ../nbs/13_evaluating.ipynb #c128
 if __name__ == '__main__' and globals().get('__file__', '').endswith('.py'): sys.exit(main())
