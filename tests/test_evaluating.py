@@ -127,6 +127,7 @@ def test_readme_shows_what_is_recorded():
     readme = ROOT/'README.md'
     if not readme.exists() or START not in readme.read_text(encoding='utf-8'): pytest.skip('README has no results block')
     text = readme.read_text(encoding='utf-8')
+    if not recorded() and not text.split(START)[1].split(END)[0].strip(): return # nothing recorded, nothing shown
     assert text == readme_block(text, render_results()), 'stale: run python -m smfnet.evaluating --readme'
 
 def test_score_weights_end_to_end(tmp_path):
