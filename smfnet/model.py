@@ -202,9 +202,9 @@ def read_checkpoint(
             meta, state = f.metadata() or {}, {k: f.get_tensor(k) for k in f.keys()}
     except Exception as e: raise ValueError(f"{str(path)!r} is not a readable safetensors file (truncated or damaged?): {e}") from e
     if meta.get('format') != FORMAT: raise ValueError(f"{str(path)!r} is not an smfnet checkpoint (format {meta.get('format')!r}, expected {FORMAT!r})")
-    if weights_hash(state) != meta['sha256']: raise ValueError(f"{str(path)!r} fails its hash: its weights were changed after saving")
+    if weights_hash(state) != meta.get('sha256'): raise ValueError(f"{str(path)!r} fails its hash: its weights were changed after saving")
     try: return state, ModelConfig(**json.loads(meta['config'])), json.loads(meta.get('info','{}'))
-    except (TypeError, KeyError, json.JSONDecodeError) as e: raise ValueError(f"{str(path)!r} was made for another configuration of SMFNet: {e}") from e
+    except (TypeError, KeyError, ValueError) as e: raise ValueError(f"{str(path)!r} was made for another configuration of SMFNet: {e}") from e
 
 # %% ../nbs/08_model.ipynb #c069
 def load_checkpoint(
