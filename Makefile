@@ -23,11 +23,11 @@ help:  ## this list
 demo: .venv/.stamp-$(EXTRAS)  ## fuse an embedded scene, or IR=file VI=file (or two folders)
 	@mkdir -p $(RUNS)
 	@$(BIN)/papermill --log-level WARNING nbs/fuse.ipynb $(RUNS)/fuse.ipynb -k python3 \
-	    $(if $(IR),-r ir '$(IR)') $(if $(VI),-r vi '$(VI)') -r out '$(OUT)'
+	    $(if $(IR),-r ir '$(IR)') $(if $(VI),-r vi '$(VI)') -r out '$(OUT)' 2> >(grep -v IPKernelApp >&2)
 	@cat "$$(dirname '$(OUT)')/fuse.txt"; echo 'notebook: $(RUNS)/fuse.ipynb'
 
 test: .venv/.stamp-$(EXTRAS)  ## notebooks and package in step, nbdev_test, pytest
-	@$(BIN)/python -m pytest -q --durations=8
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=8
 
 clean:  ## remove the environment and every run
 	rm -rf .venv runs/* build *.egg-info

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['TRAIN_PRESETS', 'TrainConfig', 'lr_at', 'batch_indices', 'turn', 'save_state', 'load_state', 'update_ema', 'RunLog',
-           'read_log', 'Diverged', 'check_finite', 'Trainer', 'run', 'finish', 'train_config', 'training_data',
-           'stage_one_weights', 'start_model', 'seconds_per_step', 'duration', 'make_trainer', 'plot_log', 'show_held',
-           'main']
+           'read_log', 'Diverged', 'check_finite', 'Trainer', 'batch', 'step', 'run', 'finish', 'train_config',
+           'training_data', 'stage_one_weights', 'start_model', 'seconds_per_step', 'duration', 'make_trainer',
+           'plot_log', 'show_held', 'main']
 
 # %% ../nbs/11_training.ipynb #c002
 import argparse, dataclasses, json, math, os, platform, shutil, signal, sys, time
@@ -199,29 +199,39 @@ class Trainer:
         self.ema = {k: v.detach().clone() for k,v in self.model.state_dict().items()} if cfg.ema else None
         self.total, self.per_epoch = cfg.total_steps(len(data)), max(1, len(data)//cfg.batch)
         self.stop = False
-    def batch(self, step:int) -> tuple[Tensor,Tensor]:
-        "The pairs of one step, this process's share of them."
-        idx = batch_indices(step, len(self.data), self.cfg.batch, self.cfg.seed)
-        idx = idx[self.acc.process_index::self.acc.num_processes]
-        x = torch.stack([torch.cat(self.data[i]) for i in idx.tolist()])
-        if self.cfg.augment: x = turn(x, step, self.cfg.seed)
-        return x.to(self.acc.device, non_blocking=True).split(1, dim=1)
-    def step(self, net:nn.Module, step:int) -> dict:
-        "Forward, backward, clip, update; returns the terms as floats."
-        for g in self.opt.param_groups: g['lr'] = lr_at(step, self.total, self.per_epoch, self.cfg)
-        ir,vi = self.batch(step)
-        with self.acc.autocast():
-            out,f = net(ir, vi, stage=self.cfg.stage, features=True)
-        total,terms = self.loss(tuple(o.float() for o in out) if self.cfg.stage == 1 else out.float(), ir, vi, Features(*(o if o is None else o.float() for o in f)))
-        self.acc.backward(total)
-        if self.cfg.clip: self.acc.clip_grad_norm_(self.params, self.cfg.clip)
-        self.opt_step()
-        return {k: v.item() for k,v in dict(total=total, **terms).items()}
-    def opt_step(self) -> None:
-        "Update and clear the gradients."
-        self.opt.step(); self.opt.zero_grad(set_to_none=True)
 
 # %% ../nbs/11_training.ipynb #c029
+def batch(
+    self:Trainer,
+    step:int,             # optimizer steps done
+) -> tuple[Tensor,Tensor]: # ir, vi, each (b 1 p p), on the device
+    "The pairs of one step, this process's share of them."
+    idx = batch_indices(step, len(self.data), self.cfg.batch, self.cfg.seed)
+    idx = idx[self.acc.process_index::self.acc.num_processes]
+    x = torch.stack([torch.cat(self.data[i]) for i in idx.tolist()])
+    if self.cfg.augment: x = turn(x, step, self.cfg.seed)
+    return x.to(self.acc.device, non_blocking=True).split(1, dim=1)
+Trainer.batch = batch
+
+# %% ../nbs/11_training.ipynb #c030
+def step(
+    self:Trainer,
+    net:nn.Module, # the network, wrapped for the device
+    step:int,      # optimizer steps done
+) -> dict:         # total and terms, floats
+    "Forward, backward, clip, update."
+    for g in self.opt.param_groups: g['lr'] = lr_at(step, self.total, self.per_epoch, self.cfg)
+    ir,vi = self.batch(step)
+    with self.acc.autocast(): out,f = net(ir, vi, stage=self.cfg.stage, features=True)
+    out = tuple(o.float() for o in out) if self.cfg.stage == 1 else out.float()
+    total,terms = self.loss(out, ir, vi, Features(*(o if o is None else o.float() for o in f)))
+    self.acc.backward(total)
+    if self.cfg.clip: self.acc.clip_grad_norm_(self.params, self.cfg.clip)
+    self.opt.step(); self.opt.zero_grad(set_to_none=True)
+    return {k: v.item() for k,v in dict(total=total, **terms).items()}
+Trainer.step = step
+
+# %% ../nbs/11_training.ipynb #c031
 def run(
     self:Trainer,
     resume:bool=True,     # take up the state in the folder, if there is one
@@ -252,7 +262,7 @@ def run(
         for s,h in old.items(): signal.signal(s, h)
 Trainer.run = run
 
-# %% ../nbs/11_training.ipynb #c030
+# %% ../nbs/11_training.ipynb #c032
 def finish(self:Trainer) -> Path:
     "Write the checkpoint of the finished run, with what it was trained on and how."
     import copy
@@ -263,7 +273,7 @@ def finish(self:Trainer) -> Path:
     return save_checkpoint(model, self.folder/f'stage{self.cfg.stage}.safetensors', **info)
 Trainer.finish = finish
 
-# %% ../nbs/11_training.ipynb #c033
+# %% ../nbs/11_training.ipynb #c035
 TRAIN_PRESETS = dict(
     paper = dict(patch=128, stride=200),
     cpu   = dict(patch=80, stride=80, batch=4, lr=5e-4, schedule='cosine', warmup=20, ema=0.99, augment=True, steps={1:360, 2:1100}),
@@ -285,7 +295,7 @@ def train_config(
     if set(d) - known: raise ValueError(f"unknown training parameter {', '.join(sorted(set(d)-known))}; there are {', '.join(sorted(known))}")
     return TrainConfig(stage=stage, **d), data
 
-# %% ../nbs/11_training.ipynb #c036
+# %% ../nbs/11_training.ipynb #c038
 def training_data(
     data:str,           # names of data sets joined by '+', a folder with ir/ and vi/, or '' for embedded scenes
     folder:str|Path,    # where the patch archive is kept
@@ -297,14 +307,15 @@ def training_data(
 ): # patches, validation pairs, one line that says what the data is
     "Patches to train on and pairs to validate on; every file is checked before anything is cut."
     if not data:
-        size = (max(240, patch), max(320, patch))
-        return (scene_patches(scenes, size=patch, stride=stride, seed=seed, scene=size), scene_pairs(4, seed=seed+10**6, size=size),
+        size = (240, 320)
+        if patch > min(size): raise ValueError(f"patch={patch} does not fit into the embedded scenes of {size[0]}×{size[1]} px; give data with larger images, or a patch of at most {min(size)}")
+        return (scene_patches(scenes, size=patch, stride=stride, seed=seed, scene=size), scene_pairs(3, seed=seed+10**6, size=(120,160)),
                 f'{scenes} embedded scenes, {patch}×{patch} patches at stride {stride}')
     pairs,held = split_validation(check_pairs(find_pairs(data)), hold_out, seed)
     p = load_patches(pack_patches(pairs, Path(folder)/f'patches-{patch}-{stride}.npy', patch, stride))
     return p, held, f'{data}: {len(pairs)} pairs, {len(held)} held out by name, {patch}×{patch} patches at stride {stride}'
 
-# %% ../nbs/11_training.ipynb #c038
+# %% ../nbs/11_training.ipynb #c040
 def stage_one_weights(
     start:str='',        # a checkpoint, a run folder, a shipped name, or '' for the newest run below `runs`, else the shipped one
     runs:str|Path='runs',# where runs lie
@@ -331,7 +342,7 @@ def start_model(
     if model.cfg != model_cfg: raise ValueError(f"{path} was trained with {model.cfg}, this run needs {model_cfg}; train stage 1 again with this configuration")
     return model.train(), f"{path.name} of {path.parent.name} ({model.info.get('steps')} steps)"
 
-# %% ../nbs/11_training.ipynb #c041
+# %% ../nbs/11_training.ipynb #c043
 def seconds_per_step(
     t:Trainer,   # before its run; its weights are left as they were
     n:int=2,     # steps to time, after one that warms up
@@ -354,7 +365,7 @@ def duration(
         if seconds >= 2*size: return f'{seconds/size:.1f} {unit}'
     return f'{seconds:.0f} s'
 
-# %% ../nbs/11_training.ipynb #c044
+# %% ../nbs/11_training.ipynb #c046
 def make_trainer(
     stage:int=1,          # 1 or 2
     data:str='',          # see `training_data`
@@ -378,7 +389,7 @@ def make_trainer(
     t.held = held
     return t
 
-# %% ../nbs/11_training.ipynb #c045
+# %% ../nbs/11_training.ipynb #c047
 def plot_log(
     folder:str|Path, # of a run
     smooth:int=25,   # steps of the running mean
@@ -397,7 +408,7 @@ def plot_log(
     for ax in list(axs.flat)[len(keys):]: ax.axis('off')
     return fig
 
-# %% ../nbs/11_training.ipynb #c047
+# %% ../nbs/11_training.ipynb #c049
 @torch.no_grad()
 def show_held(
     checkpoint:str|Path, # of a finished run
@@ -417,7 +428,7 @@ def show_held(
             ax.imshow(x[0], cmap='gray', vmin=0, vmax=1); ax.axis('off'); ax.set_title(name if ax in axs[0] else '', fontsize=9)
     return fig
 
-# %% ../nbs/11_training.ipynb #c050
+# %% ../nbs/11_training.ipynb #c052
 def main(argv=None):
     "`smfnet_train --stage 1 --data RoadScene/train --preset cpu --out runs/my-run`; also `accelerate launch -m smfnet.training`."
     p = argparse.ArgumentParser('smfnet_train', description='Train SMFNet: stage 1 reconstructs, stage 2 fuses.')
@@ -438,5 +449,5 @@ def main(argv=None):
         print(t.run(resume=not fresh))
     except (ValueError, OSError, Diverged) as e: sys.exit(f'smfnet_train: {e}')
 
-# %% ../nbs/11_training.ipynb #c051
+# %% ../nbs/11_training.ipynb #c053
 if __name__ == '__main__' and not hasattr(sys, 'ps1') and 'ipykernel' not in sys.modules: main()
