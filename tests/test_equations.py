@@ -39,6 +39,9 @@ def test_table_has_a_row_and_a_link_for_each_equation():
     assert [int(r.split('|')[1]) for r in rows] == list(range(1, 31))
     assert [re.findall(r'#eq-(\d+)\)', r) for r in rows] == [[str(n)] for n in range(1, 31)]
 
+def test_readme_shows_the_index():
+    assert eq_table(prefix='nbs/').strip() in (ROOT/'README.md').read_text(encoding='utf-8')
+
 def test_cited_ledger_numbers_exist():
     known = {e.tag for e in LEDGER}
     cited = {(p.name, t) for p in (*NOTEBOOKS, *MODULES) for t in re.findall(r'\bD-\d\d\b', p.read_text(encoding='utf-8'))}
