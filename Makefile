@@ -5,7 +5,8 @@ BIN    := .venv/bin
 RUNS   ?= runs/demo
 OUT    ?= $(RUNS)/fused
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
-EXTRAS := $(if $(SMFNET_EXTRAS),$(SMFNET_EXTRAS),dev)
+comma  := ,
+EXTRAS := dev$(if $(SMFNET_EXTRAS),$(comma)$(SMFNET_EXTRAS))
 
 .PHONY: demo test clean help
 help:  ## this list

@@ -71,6 +71,7 @@ class _Gram(torch.autograd.Function):
     @staticmethod
     def backward(ctx, g):
         q,k = ctx.saved_tensors
+        g = g.to(q.dtype)             # under autocast g may be shorter than q and k
         return k @ g.transpose(1,2), q @ g
 
 def channel_gram(
@@ -80,7 +81,7 @@ def channel_gram(
     "Product of two feature maps over all pixels."
     return _Gram.apply(q, k)
 
-# %% ../nbs/04_blocks.ipynb #c027
+# %% ../nbs/04_blocks.ipynb #c029
 def channel_map(
     q:Tensor,    # queries (b c h w)
     k:Tensor,    # keys (b c h w)
@@ -98,7 +99,7 @@ def channel_map(
     cos = rearrange(cos, 'b i j head -> b head i j')
     return (cos / log_T.exp().reshape(-1,1,1)).softmax(-1)
 
-# %% ../nbs/04_blocks.ipynb #c036
+# %% ../nbs/04_blocks.ipynb #c038
 def apply_map(
     attn:Tensor,  # channel map (b head c/head c/head)
     v:Tensor,     # values (b c h w)
@@ -112,7 +113,7 @@ def apply_map(
     out = rearrange(v, 'b c h w -> b (h w) c') @ mix.transpose(1,2)
     return rearrange(out, 'b (h w) c -> b c h w', h=v.shape[2])
 
-# %% ../nbs/04_blocks.ipynb #c040
+# %% ../nbs/04_blocks.ipynb #c042
 class MDTA(nn.Module):
     "Multi-Dconv head transposed attention: self attention between channels, linear in pixels (Sec. 2.2.2)."
     def __init__(self,
@@ -129,7 +130,7 @@ class MDTA(nn.Module):
         q,k,v = self.qkv(x).chunk(3, dim=1)
         return apply_map(channel_map(q, k, self.log_T), v, self.proj.weight)
 
-# %% ../nbs/04_blocks.ipynb #c053
+# %% ../nbs/04_blocks.ipynb #c055
 class LeFF(nn.Module):
     "Locally-enhanced feed-forward network: a depthwise convolution between the two pointwise ones (Sec. 2.2.2; ledger D-08)."
     def __init__(self,
@@ -143,7 +144,7 @@ class LeFF(nn.Module):
     ) -> Tensor:  # (b c h w)
         return self.down(F.gelu(self.local(F.gelu(self.up(x)))))
 
-# %% ../nbs/04_blocks.ipynb #c058
+# %% ../nbs/04_blocks.ipynb #c060
 class TransformerBlock(nn.Module):
     "LayerNorm-MDTA and LayerNorm-LeFF, each with a residual (Sec. 2.2.2, Fig. 2)."
     def __init__(self,
@@ -159,7 +160,7 @@ class TransformerBlock(nn.Module):
         x = x + self.attn(self.norm1(x))
         return x + self.ffn(self.norm2(x))
 
-# %% ../nbs/04_blocks.ipynb #c063
+# %% ../nbs/04_blocks.ipynb #c065
 class BRB(nn.Module):
     "Bottleneck residual block: pointwise up, depthwise, pointwise down, plus the input (Fig. 2)."
     def __init__(self,
@@ -173,7 +174,7 @@ class BRB(nn.Module):
     ) -> Tensor:  # (b c h w)
         return x + self.body(x)
 
-# %% ../nbs/04_blocks.ipynb #c068
+# %% ../nbs/04_blocks.ipynb #c070
 class Sobel(nn.Module):
     "Sobel derivatives of every channel, as fixed depthwise filters; borders repeat the edge pixel."
     def __init__(self):
@@ -188,7 +189,7 @@ class Sobel(nn.Module):
         k = self.kernel.to(x.dtype)
         return tuple(F.conv2d(x, k[i:i+1].expand(c,1,3,3), groups=c) for i in range(2))
 
-# %% ../nbs/04_blocks.ipynb #c073
+# %% ../nbs/04_blocks.ipynb #c075
 class GRDB(nn.Module):
     "Gradient residual dense block: a dense block, plus the pointwise-mixed Sobel magnitude of its input (Fig. 2)."
     def __init__(self,
