@@ -47,6 +47,3 @@ def test_cited_ledger_numbers_exist():
     cited = {(p.name, t) for p in (*NOTEBOOKS, *MODULES) for t in re.findall(r'\bD-\d\d\b', p.read_text(encoding='utf-8'))}
     assert sorted((n,t) for n,t in cited if t not in known) == []
     assert ledger_table(LEDGER).count('<a id="d-') == len(LEDGER)
-
-def test_nothing_is_sent_to_a_gpu_by_name():
-    assert [p.name for p in MODULES if '.cuda(' in p.read_text(encoding='utf-8')] == []
