@@ -24,15 +24,23 @@ class CrossMDTA(nn.Module):
         self.qkv2 = nn.Sequential(pointwise(dim, 3*dim), depthwise(3*dim))
         self.log_T1, self.log_T2 = nn.Parameter(torch.zeros(heads)), nn.Parameter(torch.zeros(heads))
         self.proj1, self.proj2 = pointwise(dim, dim), pointwise(dim, dim)
+    def sums(self, x1:Tensor, x2:Tensor, inside:tuple=ALL) -> Tensor:
+        "`channel_sums` of (Q2, K1) and of (Q1, K2), stacked; additive over parts of an image."
+        x1,x2 = (project(net, o, slice(0, 2*o.shape[1]))[(..., *inside)] for net,o in ((self.qkv1, self.norm1(x1)), (self.qkv2, self.norm2(x2))))
+        (q1,k1),(q2,k2) = x1.chunk(2, dim=1), x2.chunk(2, dim=1)
+        return torch.stack([channel_sums(q2, k1), channel_sums(q1, k2)])
+    def matrix(self, sums:Tensor) -> tuple[Tensor,Tensor]:
+        "Map and projection of each half as one matrix (Eqs. 3-4)."
+        return tuple(map_matrix(sums_to_map(o, T), proj.weight) for o,T,proj in zip(sums, (self.log_T1, self.log_T2), (self.proj1, self.proj2)))
+    def mix(self, x1:Tensor, x2:Tensor, matrix:tuple) -> tuple[Tensor,Tensor]:
+        "The values of each half, mixed by its matrix (Eqs. 1-2)."
+        v = (project(net, o, slice(2*o.shape[1], None)) for net,o in ((self.qkv1, self.norm1(x1)), (self.qkv2, self.norm2(x2))))
+        return tuple(apply_matrix(m, o) for m,o in zip(matrix, v))
     def forward(self,
         x1:Tensor, # first half (b c/2 h w)
         x2:Tensor, # second half (b c/2 h w)
     ) -> tuple[Tensor,Tensor]: # F1, F2, each (b c/2 h w)
-        q1,k1,v1 = self.qkv1(self.norm1(x1)).chunk(3, dim=1)
-        q2,k2,v2 = self.qkv2(self.norm2(x2)).chunk(3, dim=1)
-        f1 = apply_map(channel_map(q2, k1, self.log_T1), v1, self.proj1.weight) # Eq. 1, 3
-        f2 = apply_map(channel_map(q1, k2, self.log_T2), v2, self.proj2.weight) # Eq. 2, 4
-        return f1, f2
+        return self.mix(x1, x2, self.matrix(self.sums(x1, x2)))
 
 # %% ../nbs/05_cai.ipynb #c019
 def soft_clamp(
@@ -84,12 +92,16 @@ class CAI(nn.Module):
         self.dense = GRDB(dim)
         self.cross = CrossMDTA(dim//2, heads) if cross else None
         self.inn = InvertibleBlock(dim//2)
+    def couple(self, f:Tensor, matrix:tuple|None) -> Tensor:
+        "Both halves of the dense features, mixed by the cross attention's matrices, then coupled; reaches three pixels far."
+        f1,f2 = f.chunk(2, dim=1)
+        if self.cross is not None: f1,f2 = self.cross.mix(f1, f2, matrix)
+        return torch.cat(self.inn(f1,f2), dim=1)
     def forward(self,
         x:Tensor, # shallow features (b c h w)
     ) -> Tensor:  # detail features (b c h w)
-        f1,f2 = self.dense(x).chunk(2, dim=1)
-        if self.cross is not None: f1,f2 = self.cross(f1,f2)
-        return torch.cat(self.inn(f1,f2), dim=1)
+        f = self.dense(x)
+        return self.couple(f, None if self.cross is None else self.cross.matrix(self.cross.sums(*f.chunk(2, dim=1))))
 
 # %% ../nbs/05_cai.ipynb #c048
 class FuseDetail(nn.Module):

@@ -206,25 +206,15 @@ class Patches(Dataset):
     "A torch data set of patches: item i is (ir, vi), each (1 p p) float32 in [0, 1]."
     def __init__(self,
         data:np.ndarray,       # uint8 (n 2 p p), in memory or mapped from disk
-        augment:bool=False,    # turn and mirror at random
-        seed:int=0,            # of the augmentation
         info:dict|None=None,   # where the patches come from, see `pack_patches`
         path:Path|None=None):  # file that `data` is mapped from; worker processes then map it themselves
         if data.ndim != 4 or data.shape[1] != 2 or data.dtype != np.uint8: raise ValueError(f"patches are uint8 (n 2 p p), not {data.dtype} {data.shape}")
         if not len(data): raise ValueError("there is no patch: the images are smaller than a patch or have too little contrast")
-        self.data,self.augment,self.seed,self.info,self.path,self.epoch = data,augment,seed,info or {},path,0
-    def set_epoch(self, epoch:int): self.epoch = epoch # other turns in every epoch
+        self.data,self.info,self.path = data,info or {},path
     def __len__(self) -> int: return len(self.data)
-    def patch(self, i:int) -> np.ndarray: # uint8 (2 p p)
-        "Patch `i` after augmentation."
-        x = np.asarray(self.data[i])
-        if not self.augment: return x
-        k = np.random.default_rng([self.seed, self.epoch, i % len(self)]).integers(8) # the eight symmetries of a square
-        x = np.rot90(x, k % 4, axes=(1,2))
-        return x[..., ::-1] if k >= 4 else x
     def batch(self, index) -> tuple[Tensor,Tensor]: # (b 1 p p), (b 1 p p)
         "Several patches at once, without a loader."
-        x = torch.from_numpy(np.stack([self.patch(int(i)) for i in index])).float().div_(255)
+        x = torch.from_numpy(np.stack([self.data[int(i)] for i in index])).float().div_(255)
         return x[:,:1], x[:,1:]
     def __getitem__(self, i:int) -> tuple[Tensor,Tensor]:
         ir,vi = self.batch([i])
@@ -234,7 +224,7 @@ class Patches(Dataset):
         self.__dict__.update(s)
         if self.path: self.data = np.load(self.path, mmap_mode='r')
 
-# %% ../nbs/03_datasets.ipynb #c047
+# %% ../nbs/03_datasets.ipynb #c045
 MARK = b'smfnet-patches-1' # last bytes of an archive; the 8 bytes before are the length of the note before them
 
 def archive_info(
@@ -251,7 +241,7 @@ def archive_info(
         f.seek(size - len(MARK) - 8 - n)
         return json.loads(f.read(n))
 
-# %% ../nbs/03_datasets.ipynb #c048
+# %% ../nbs/03_datasets.ipynb #c046
 def file_hash(
     path:str|Path, # any file
 ) -> str:          # sha256, hexadecimal
@@ -269,7 +259,7 @@ def sources_key(
     sources = [[p.name, file_hash(p.ir), file_hash(p.vi)] for p in pairs]
     return hashlib.sha256(json.dumps([params, sources], sort_keys=True).encode()).hexdigest(), sources
 
-# %% ../nbs/03_datasets.ipynb #c051
+# %% ../nbs/03_datasets.ipynb #c049
 def sweep_stale(
     path:Path,          # target of `atomic_path`
     age:float=3600,     # s without a change after which a temporary file is taken for abandoned
@@ -280,7 +270,7 @@ def sweep_stale(
     for p in old: p.unlink(missing_ok=True)
     return old
 
-# %% ../nbs/03_datasets.ipynb #c053
+# %% ../nbs/03_datasets.ipynb #c051
 def _header(f, n:int, size:int):
     f.seek(0)
     np.lib.format.write_array_header_1_0(f, dict(descr='|u1', fortran_order=False, shape=(n, 2, size, size)))
@@ -309,7 +299,7 @@ def write_archive(
         f.write(text + len(text).to_bytes(8, 'little') + MARK)
         _header(f, n, size)
 
-# %% ../nbs/03_datasets.ipynb #c054
+# %% ../nbs/03_datasets.ipynb #c052
 def pack_patches(
     pairs:list[PairFiles], # pictures, see `find_pairs`
     out:str|Path,          # archive to write, with suffix .npy
@@ -326,51 +316,48 @@ def pack_patches(
     key,sources = sources_key(pairs, **params)
     try: fresh = archive_info(out)['key'] == key
     except (OSError, ValueError, KeyError): fresh = False
-    if not fresh: write_archive(out, pairs, dict(key=key, **params, sources=sources), **params, progress=progress)
+    if not fresh:
+        check_pairs(pairs, decode=True)
+        write_archive(out, pairs, dict(key=key, **params, sources=sources), **params, progress=progress)
     return out
 
 def load_patches(
-    path:str|Path,      # archive written by `pack_patches`
-    augment:bool=False, # see `Patches`
-    seed:int=0,         # of the augmentation
-) -> Patches:           # mapped from disk, its note in `.info`
+    path:str|Path, # archive written by `pack_patches`
+) -> Patches:      # mapped from disk, its note in `.info`
     "Map a patch archive from disk."
     info = archive_info(path)
     data = np.load(path, mmap_mode='r')
     if len(data) != info['count']: raise ValueError(f"{path} is not a whole patch archive; delete it, it will be built again")
-    return Patches(data, augment, seed, info, Path(path))
+    return Patches(data, info, Path(path))
 
-# %% ../nbs/03_datasets.ipynb #c060
+# %% ../nbs/03_datasets.ipynb #c058
 def pair_patches(
     pairs:list[Pair],  # pairs in memory
     size:int=PATCH,    # side of a patch
     stride:int=STRIDE, # step between patches
-    augment:bool=False,# see `Patches`
-    seed:int=0,        # of the augmentation
 ) -> Patches:          # in memory
     "Patches of pairs that are in memory already."
     cut = [cut_patches(p, size, stride) for p in pairs]
     small = [p.name for p in pairs if min(p.size) < size]
     info = dict(size=size, stride=stride, dropped=sum(n for _,n in cut), skipped=small, sources=[p.name for p in pairs])
-    return Patches(np.concatenate([x for x,_ in cut]) if cut else np.empty((0,2,size,size), np.uint8), augment, seed, info)
+    return Patches(np.concatenate([x for x,_ in cut]) if cut else np.empty((0,2,size,size), np.uint8), info)
 
-# %% ../nbs/03_datasets.ipynb #c062
+# %% ../nbs/03_datasets.ipynb #c060
 def scene_patches(
     n:int,             # number of scenes
     size:int=PATCH,    # side of a patch
     stride:int=64,     # step between patches: scenes are small (our choice)
-    seed:int=0,        # seed of the first scene, and of the augmentation
+    seed:int=0,        # seed of the first scene
     scene:tuple[int,int]=(240, 320), # (h, w) of a scene
-    augment:bool=False,# see `Patches`
 ) -> Patches:          # in memory
     "Patches of rendered scenes."
     if n < 1: raise ValueError(f"at least one scene must be rendered, not {n}")
     if min(scene) < size: raise ValueError(f"a {size}x{size} patch does not fit into a scene of {scene[0]}x{scene[1]} (h, w)")
-    return pair_patches(scene_pairs(n, seed, scene), size, stride, augment, seed)
+    return pair_patches(scene_pairs(n, seed, scene), size, stride)
 
 Patches.from_scenes = staticmethod(scene_patches)
 
-# %% ../nbs/03_datasets.ipynb #c067
+# %% ../nbs/03_datasets.ipynb #c065
 MAX_UNPACKED = 2**36 # bytes, 64 GiB: more than any of these data sets
 
 def archive_files(
@@ -385,7 +372,7 @@ def archive_files(
         if not (plain and inside): raise ValueError(f"the archive's entry {name!r} is a link or leaves the folder; nothing was unpacked")
     return [(name, m, size) for name,m,size,file,_ in items if file]
 
-# %% ../nbs/03_datasets.ipynb #c068
+# %% ../nbs/03_datasets.ipynb #c066
 def unpack(
     path:str|Path,             # .zip, .tar, .tar.gz, .tar.xz or .tar.bz2 file, recognised by content
     to:str|Path,               # folder to make; must not exist
@@ -408,7 +395,7 @@ def unpack(
     except (zipfile.BadZipFile, tarfile.TarError, EOFError) as e: raise ValueError(f"{path} is not a whole zip or tar archive: {e}") from e
     return to
 
-# %% ../nbs/03_datasets.ipynb #c071
+# %% ../nbs/03_datasets.ipynb #c069
 def fetch(
     url:str,      # http(s) address of one file
     sha256:str,   # its checksum, 64 hexadecimal digits

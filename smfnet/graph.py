@@ -42,13 +42,16 @@ class NodePyramid(nn.Module):
         self.kind, self.stride, self.scales = kind, stride, scales
         dil = [1]*len(scales) if kind=='pooled' else [max(1, r//stride) for r in rates]
         self.convs = nn.ModuleList(nn.Sequential(depthwise(dim, d), pointwise(dim, dim, bias=True), nn.LeakyReLU(0.2)) for d in dil)
+    def pools(self, x:Tensor) -> list[Tensor]:
+        "What the convolutions see: the node grid, and for pooled nodes its coarser versions."
+        x = pool(x, self.stride)
+        return [x] if self.kind == 'dilated' else [pool(x, s) for s in self.scales]
     def forward(self,
         x:Tensor,        # features of one modality (b c H W)
     ) -> list[Tensor]:   # nodes, each (b c h w) with h = ceil(H/stride)
-        x = pool(x, self.stride)
-        if self.kind == 'dilated': return [conv(x) for conv in self.convs]
-        size = x.shape[-2:]
-        return [resize(conv(pool(x, s)), size) for s,conv in zip(self.scales, self.convs)]
+        p = self.pools(x)
+        if self.kind == 'dilated': return [conv(p[0]) for conv in self.convs]
+        return [resize(conv(o), p[0].shape[-2:]) for o,conv in zip(p, self.convs)]
 
 # %% ../nbs/07_graph.ipynb #c021
 def neighbours(
@@ -72,7 +75,7 @@ class GraphStep(nn.Module):
     ) -> list[Tensor]:     # m_l, each (b c h w)
         "Sum over senders of sigmoid(conv(v_l - v_k)) · v_k (Eqs. 12-15)."
         n = len(v)//2
-        w = [(F.conv2d(o, self.edge_same.weight), F.conv2d(o, self.edge_cross.weight)) for o in v]
+        w = [(mix_channels(o, self.edge_same.weight), mix_channels(o, self.edge_cross.weight)) for o in v]
         bias = [o.bias[:,None,None] for o in (self.edge_same, self.edge_cross)]
         def send(k, l, across): return torch.sigmoid(w[l][across] - w[k][across] + bias[across]) * v[k]
         return [sum(send(k, l, across) for k,across in neighbours(l, n)) for l in range(2*n)]
@@ -103,12 +106,14 @@ class GR(nn.Module):
         self.nodes = NodePyramid(dim, nodes, stride=stride)
         self.steps = nn.ModuleList(GraphStep(dim) for _ in range(steps))
         self.readout = pointwise(3*dim, dim, bias=True)
+    def reason(self, v:list[Tensor]) -> Tensor:
+        "All steps and the readout on the node grid, infrared before visible in one batch (2b c h w); every node pixel by itself."
+        for step in self.steps: v = step(v)
+        return self.readout(torch.cat([torch.cat(v[:3],1), torch.cat(v[3:],1)]))
     def forward(self,
         f_ir:Tensor, # shallow features of the infrared image (b c h w)
         f_vi:Tensor, # shallow features of the visible image (b c h w)
     ) -> tuple[Tensor,Tensor]: # graph_ir, graph_vi, each (b c h w)
         check_same(f_ir, f_vi, 'f_ir', 'f_vi')
-        v = self.nodes(f_ir) + self.nodes(f_vi)
-        for step in self.steps: v = step(v)
-        out = self.readout(torch.cat([torch.cat(v[:3],1), torch.cat(v[3:],1)]))
+        out = self.reason(self.nodes(f_ir) + self.nodes(f_vi))
         return tuple(resize(out, f_ir.shape[-2:]).chunk(2))

@@ -1,0 +1,102 @@
+"""How fast fusing is here: time, operations, share of the convolution peak, memory. Prints a table and the machine it was measured on.
+
+    python benchmarks/fusing.py                      128², 640×480, 1024×768
+    python benchmarks/fusing.py --sizes 320x240 --threads 1 --scaling 0.1 0.5 2
+"""
+import argparse, platform, resource, subprocess, sys, tempfile, time
+from pathlib import Path
+import torch
+import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
+from smfnet.fusing import fuse_batch, fuse_files, has_bf16, load_model
+from smfnet.images import write_image
+from smfnet.model import SMFNet
+
+def best(f, n):
+    "Shortest of n wall times in s, and the shortest processor time."
+    out = []
+    for _ in range(n):
+        a,c = time.perf_counter(), time.process_time()
+        f()
+        if torch.cuda.is_available(): torch.cuda.synchronize()
+        out.append((time.perf_counter()-a, time.process_time()-c))
+    return [min(o) for o in zip(*out)]
+
+def peak(device, dtype=torch.float32):
+    "GFLOP/s of a 64-channel 3×3 convolution of a map that fits the cache, in the faster of both memory layouts."
+    side = 96 if device.type == 'cpu' else 1024
+    x, w = torch.randn(1,64,side,side, device=device, dtype=dtype), torch.randn(64,64,3,3, device=device, dtype=dtype)
+    t = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        a,b = x.contiguous(memory_format=layout), w.contiguous(memory_format=layout)
+        with torch.inference_mode(): t.append(best(lambda: F.conv2d(a, b, padding=1), 30)[0])
+    return 2*9*64*64*side*side/min(t)/1e9
+
+def operations(h, w):
+    "GFLOP of one pair, two for a multiply-add, counted on the meta device."
+    x = torch.empty(1,1,h,w, device='meta')
+    with FlopCounterMode(display=False) as count, torch.no_grad(): SMFNet().to('meta')(x, x)
+    return count.get_total_flops()/1e9
+
+def machine():
+    "Processor, cores in use, versions."
+    cpu = next((l.split(':')[1].strip() for l in Path('/proc/cpuinfo').read_text().splitlines() if l.startswith('model name')), platform.processor())
+    return f"{cpu}, {torch.get_num_threads()} thread(s), torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, bf16 units: {has_bf16(torch.device('cpu'))}"
+
+def row(model, h, w, precision, repeats):
+    "One line of the table; the peak is measured just before and just after, and the larger one counts."
+    x,y = torch.rand(2,1,1,h,w)
+    device, dtype = next(model.parameters()).device, torch.bfloat16 if precision == 'bf16' else torch.float32
+    top = peak(device)
+    fuse_batch(model, x[...,:32,:32], y[...,:32,:32], precision)
+    s,_ = best(lambda: fuse_batch(model, x, y, precision), repeats)
+    top = max(top, peak(device))
+    ops = operations(h, w)
+    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**10
+    print(f"| {w}×{h} | {precision} | {1e3*s:.0f} | {ops:.0f} | {top:.0f} | {100*ops/s/top:.0f} % | {s*top:.0f} | {rss:.0f} |", flush=True)
+    return s
+
+def folders(model, h, w, n):
+    "Pairs per second from files to files, one and two workers; and of a batch."
+    with tempfile.TemporaryDirectory() as tmp:
+        for m in ('ir','vi'):
+            for k in range(n): write_image(f'{tmp}/{m}/{k}.png', torch.rand(1,h,w))
+        for workers in (1,2):
+            s = time.perf_counter()
+            jobs = fuse_files(f'{tmp}/ir', f'{tmp}/vi', f'{tmp}/out{workers}', model, progress=False, workers=workers)
+            assert all(j.status == 'fused' for j in jobs), jobs
+            print(f"folder of {n} pairs {w}×{h}, {workers} worker(s): {n/(time.perf_counter()-s):.2f} pairs/s", flush=True)
+    x,y = torch.rand(2,n,1,h,w)
+    print(f"batch of {n} pairs {w}×{h}: {n/best(lambda: fuse_batch(model, x, y), 1)[0]:.2f} pairs/s", flush=True)
+
+def alone(*args):
+    "The same script in a process of its own, so that its peak memory is that of one size."
+    subprocess.run([sys.executable, __file__, *map(str, args), '--bare'], check=True)
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('--sizes', nargs='*', default=['128x128', '640x480', '1024x768'], help='WIDTHxHEIGHT ...')
+    p.add_argument('--scaling', nargs='*', type=float, default=[], help='megapixels at which the time per pixel is measured, 4:3')
+    p.add_argument('--threads', type=int, default=torch.get_num_threads())
+    p.add_argument('--repeats', type=int, default=2)
+    p.add_argument('--device', default='auto')
+    p.add_argument('--precision', default='fp32', choices=('fp32', 'bf16'))
+    p.add_argument('--pairs', type=int, default=4, help='of the folder; 0 leaves it out')
+    p.add_argument('--bare', action='store_true', help='rows only')
+    a = p.parse_args()
+    torch.set_num_threads(a.threads)
+    common = ['--threads', a.threads, '--repeats', a.repeats, '--device', a.device, '--precision', a.precision]
+    model = load_model('ivf', a.device)
+    if a.bare:
+        for o in a.sizes:
+            w,h = map(int, o.split('x'))
+            row(model, h, w, a.precision, a.repeats)
+        return
+    print(machine())
+    if torch.cuda.is_available(): print(torch.cuda.get_device_name())
+    print("| size | precision | ms per pair | GFLOP | peak GFLOP/s | share of peak | time × peak, GFLOP | peak memory, MB |\n|---|---|--:|--:|--:|--:|--:|--:|", flush=True)
+    scaling = [f'{round((4/3*m*1e6)**.5)}x{round((.75*m*1e6)**.5)}' for m in a.scaling]
+    for o in a.sizes + scaling: alone('--sizes', o, *common)
+    if a.pairs: folders(model, 240, 320, a.pairs)
+
+if __name__ == '__main__': main()

@@ -1,0 +1,197 @@
+"""Gather the pages of the site from the notebooks, the package, the results and the README, and build them: `make docs`, or `python docs/build.py [OUT]`.
+
+Nothing here needs the network. Pictures of data sets are made only when SMFNET_DATA is set, and only below OUT."""
+import csv, dataclasses, importlib, inspect, json, os, re, shutil, sys, time
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+PARTS = (('Ground', 0), ('The network', 4), ('Losses and metrics', 9), ('Training, fusing, evaluating', 11), ('Experiments', 14), ('Companion and ledger', 17)) # title, first number
+RUN_ORDER = ('fuse', 'train', 'evaluate', 'loss_weights', 'medical', 'ablation', 'detection', 'segmentation')
+GALLERY = ('TNO/test', 'RoadScene/test', 'MSRS/test')
+
+# --- notebooks
+
+def directives(source:str) -> set[str]:
+    "Words of the nbdev directives of a cell: {'export'}, {'hide'}, ..."
+    return {w for l in source.splitlines() for w in re.findall(r'^#\s*\|\s*(\w+)', l)}
+
+def slugs(text:str) -> str:
+    "Links to headings, written as JupyterLab makes them (`#SF:-spatial-frequency`), as this site makes them."
+    return re.sub(r'(\]\((?!\w+:)[^)#\s]*#)([^)\s]+)', lambda m: m[1] + re.sub(r'[^\w\-]', '', m[2].lower()), text)
+
+def displays(text:str) -> str:
+    "Displayed equations in paragraphs of their own: after an anchor on the line before, MyST would take them for text."
+    return re.sub(r'^(\$\$.+?\$\$)[ \t]*$', r'\n\1\n', text, flags=re.S | re.M)
+
+def reader_cells(cells:list[dict]) -> list[dict]:
+    "Cells as a reader wants them: no hidden ones, no directives; tables that code made become text, so that their links work."
+    out = []
+    for c in cells:
+        source = ''.join(c['source'])
+        if c['cell_type'] != 'code': out.append({**c, 'source': displays(slugs(source))}); continue
+        words = directives(source)
+        if words & {'hide', 'default_exp'}: continue
+        source = '\n'.join(l for l in source.splitlines() if not re.match(r'#\s*\|', l)).strip('\n')
+        plain = [o for o in c.get('outputs', []) if o['output_type'] != 'stream' or o.get('name') != 'stderr']
+        tables = [''.join(o['data']['text/markdown']) for o in plain if 'text/markdown' in o.get('data', {})]
+        rest = [o for o in plain if 'text/markdown' not in o.get('data', {})]
+        tags = [*c['metadata'].get('tags', []), *(['export'] if words & {'export', 'exports'} else [])]
+        out.append({**c, 'source': source, 'outputs': rest, 'metadata': {'tags': tags} if tags else {}})
+        out += [{'cell_type': 'markdown', 'id': f"{c.get('id', 'c')}-{i}", 'metadata': {}, 'source': t} for i,t in enumerate(tables)]
+    return out
+
+def write_notebook(path:Path, out:Path):
+    "Copy a notebook into the sources of the site, for readers."
+    nb = json.loads(path.read_text(encoding='utf-8'))
+    nb['cells'] = reader_cells(nb['cells'])
+    (out/path.name).write_text(json.dumps(nb, ensure_ascii=False), encoding='utf-8')
+
+def parts(names:list[str]) -> list[tuple[str,list[str]]]:
+    "Notebooks in reading order under the titles of `PARTS`; those without a number come last."
+    starts, out = [n for _,n in PARTS], {t: [] for t,_ in PARTS} | {'Notebooks to run': []}
+    for n in sorted(o for o in names if o[:2].isdigit()): out[PARTS[sum(int(n[:2]) >= s for s in starts) - 1][0]].append(n)
+    place = {n: i for i,n in enumerate(RUN_ORDER)}
+    out['Notebooks to run'] = sorted((o for o in names if not o[:2].isdigit()), key=lambda n: (place.get(n, len(place)), n))
+    return [(t,n) for t,n in out.items() if n]
+
+def toctree(caption:str, pages:list[str]) -> str:
+    "A part of the table of contents."
+    return '\n'.join(['```{toctree}', ':hidden:', ':maxdepth: 1', f':caption: {caption}', '', *pages, '```', ''])
+
+# --- reference
+
+def cell(text) -> str:
+    "Text for a cell of a table."
+    return ' '.join(str(text or '').split()).replace('|', r'\|')
+
+def type_name(o) -> str:
+    "A type as it is written."
+    if o is inspect.Parameter.empty or o is None: return ''
+    return o if isinstance(o, str) else getattr(o, '__name__', str(o)) if inspect.isclass(o) and not getattr(o, '__args__', None) else str(o).replace('typing.', '')
+
+def parameters(f) -> str:
+    "The docments of a callable as a table; '' if it has none."
+    from fastcore.docments import docments
+    try: d = docments(f, full=True, returns=True)
+    except (ValueError, TypeError, OSError, SyntaxError): return ''
+    rows, empty = [], inspect.Parameter.empty
+    for name,o in d.items():
+        if name in ('self', 'cls') or (name == 'return' and type_name(o.get('anno')) == '' and not o.get('docment')): continue
+        default = o.get('default', empty)
+        if isinstance(default, dataclasses.Field) or default is dataclasses.MISSING: default = empty
+        code = lambda s: f'`{cell(s)}`' if s else ''
+        rows.append(f"| {'*returns*' if name == 'return' else code(name)} | {code(type_name(o.get('anno')))} | {'' if default is empty else code(repr(default)[:60])} | {cell(o.get('docment'))} |")
+    return '\n'.join(['| | type | default | |', '|---|---|---|---|', *rows, '']) if rows else ''
+
+def entry(name:str, o, level:int) -> list[str]:
+    "Heading, one line and table of one symbol; the methods of a class below it."
+    title = f"<a id=\"{name}\"></a>\n\n{'#'*level} `{name.split('.')[-1]}`"
+    text = '' if dataclasses.is_dataclass(o) and (o.__doc__ or '').startswith(o.__name__ + '(') else inspect.cleandoc(o.__doc__ or '')
+    if not callable(o): return [title, f'`{cell(repr(o)[:200])}`', '']
+    fields = [f for f in getattr(o, '_fields', ())] if inspect.isclass(o) else []
+    out = [title, text, '', ' · '.join(f'`{f}`' for f in fields) if fields else parameters(o if dataclasses.is_dataclass(o) or not inspect.isclass(o) else o.__init__)]
+    if inspect.isclass(o):
+        for k,m in vars(o).items():
+            m = m.fget if isinstance(m, property) else getattr(m, '__func__', m)
+            if not k.startswith('_') and inspect.isfunction(m) and (m.__doc__ or k == 'forward'): out += entry(f'{name}.{k}', m, level+1)
+    return out
+
+def reference(module:str, notebook:str) -> str:
+    "Page of one module."
+    m = importlib.import_module(f'smfnet.{module}')
+    body = [x for n in m.__all__ for x in entry(f'{module}.{n}', getattr(m, n), 2)]
+    body = [re.sub(r'\]\((\w+\.ipynb)', r'](../nbs/\1', x) for x in body]
+    return '\n'.join([f'# smfnet.{module}', '', inspect.cleandoc(m.__doc__ or ''), '', f'Explained in [{notebook[:-6]}](../nbs/{notebook}).', '', *body])
+
+def exported() -> dict[str,str]:
+    "Module -> notebook that it comes from, in the order of the notebooks."
+    found = {}
+    for f in (ROOT/'smfnet').glob('*.py'):
+        made = re.search(r'File to edit: \S*?([^/\s]+\.ipynb)', f.read_text(encoding='utf-8'))
+        if made and f.stem != '__init__': found[f.stem] = made[1]
+    return dict(sorted(found.items(), key=lambda o: o[1]))
+
+# --- pages
+
+def localise(text:str, pages:set[str]) -> str:
+    "Links to files that are no pages of the site become plain names."
+    def link(m):
+        target = m[2].split('#')[0]
+        return m[0] if '://' in target or target in pages or target == '' else f'`{m[1]}`' if m[1] == target else m[1]
+    return re.sub(r'(?<!!)\[([^\]]+)\]\(([^)]+)\)', link, text)
+
+def start_page() -> str:
+    "The README's sections on using it."
+    text = (ROOT/'README.md').read_text(encoding='utf-8')
+    return '# Two commands, and more\n\n' + text[text.index('## Two commands'):text.index('## Where it stands')].replace('## Two commands\n', '', 1)
+
+def equations_page() -> str:
+    "The index, each symbol linked to its place in the reference."
+    from smfnet.deviations import eq_table
+    table = re.sub(r'`(\w+)\.([\w.]+)`', r'[`\1.\2`](api/\1.md#\1.\2)', eq_table(prefix='nbs/'))
+    return f'# Equations\n\nEach equation of the paper, the symbols that compute it and the notebook that displays it.\n\n{table}\n'
+
+def csv_table(path:Path) -> str:
+    "Any other table of results, as it stands."
+    rows = list(csv.reader(path.read_text(encoding='utf-8').splitlines()))
+    return '\n'.join('| ' + ' | '.join(map(cell, r)) + ' |' for r in (rows[0], ['---']*len(rows[0]), *rows[1:])) if rows else ''
+
+def results_page() -> str:
+    "Rendered from results/ alone."
+    from smfnet.evaluating import render_results
+    others = [f'## {p.stem}\n\n{csv_table(p)}' for p in sorted((ROOT/'results').glob('*.csv')) if p.stem != 'ivf']
+    return '\n\n'.join(['# Results', 'Every number is read from `results/` when this page is built; how they are made is in [evaluating](nbs/13_evaluating.ipynb).', '## Infrared and visible', render_results(), *others])
+
+def gallery_page(out:Path, data:str|None, side:int=224) -> str:
+    "One pair of each data set that is at hand, fused now by the shipped weights."
+    how = 'Pictures of data sets are not part of the repository. Set `SMFNET_DATA` to a folder that holds the data sets ([where to get them](nbs/03_datasets.ipynb)) and run `make docs`: then this page shows them.'
+    from smfnet.datasets import DATASETS, find_pairs
+    have = [n for n in GALLERY if data and (Path(data)/n/DATASETS[n].ir).is_dir() and (Path(data)/n/DATASETS[n].vi).is_dir()]
+    if not have: return f'# Gallery\n\n{how}\n'
+    from smfnet.fusing import fuse_pair, load_model, show_fused
+    from smfnet.images import join_colour
+    from smfnet.widgets import shrink_pair
+    flat = lambda x: x[0].numpy() if x.shape[0] == 1 else x.permute(1,2,0).numpy()
+    page, model = ['# Gallery', f'One pair of each data set, shrunk to {side} px and fused by the shipped weights when this page was built. Red and cyan: patches that mostly one source sees.'], load_model('ivf', 'cpu')
+    (out/'gallery').mkdir()
+    for n in have:
+        pairs = find_pairs(n, data)
+        p = shrink_pair(pairs[len(pairs)//2].read(), side)
+        fig = show_fused([(p.ir[0].numpy(), flat(join_colour(p.vi, p.chroma)), flat(fuse_pair(model, p)), p.name)])
+        name = f"gallery/{n.replace('/', '-')}.png"
+        fig.savefig(out/name)
+        page += [f'## {n}', f'![{n}, {p.name}: infrared, visible, fused, and two patches enlarged]({name})', f'From [its publishers]({DATASETS[n].source}); {DATASETS[n].licence}.']
+    return '\n\n'.join(page) + '\n'
+
+def gather(out:Path, data:str|None=None):
+    "Write the sources of the site into `out`."
+    shutil.rmtree(out, ignore_errors=True)
+    for d in ('nbs', 'api', 'docs/images'): (out/d).mkdir(parents=True)
+    notebooks = sorted((ROOT/'nbs').glob('*.ipynb'))
+    for p in notebooks: write_notebook(p, out/'nbs')
+    for p in (DOCS/'images').glob('*.png'): shutil.copy(p, out/'docs/images')
+    modules = exported()
+    for m,n in modules.items(): (out/f'api/{m}.md').write_text(reference(m, n), encoding='utf-8')
+    lines = [f"- [{m}]({m}.md): {inspect.cleandoc(importlib.import_module(f'smfnet.{m}').__doc__ or '')}" for m in modules]
+    (out/'api/index.md').write_text('\n'.join(['# Reference', '', 'One page for each module, in reading order.', '', *lines, '', toctree('Modules', list(modules)).replace(':caption: Modules\n', '')]), encoding='utf-8')
+    texts = {'start.md': start_page(), 'equations.md': equations_page(), 'results.md': results_page(), 'gallery.md': gallery_page(out, data)}
+    for n in ('MODEL_CARD.md', 'CONTRIBUTING.md', 'CHANGELOG.md'): texts[n] = (ROOT/n).read_text(encoding='utf-8')
+    pages = {*texts, 'index.md', 'api/index.md', *(f'nbs/{p.name}' for p in notebooks)}
+    for n,t in texts.items(): (out/n).write_text(localise(t, pages | {f'api/{m}.md' for m in modules}), encoding='utf-8')
+    trees = [toctree('Start', ['start', 'results', 'gallery', 'MODEL_CARD'])] + [toctree(t, [f'nbs/{n}' for n in names]) for t,names in parts([p.stem for p in notebooks])]
+    trees.append(toctree('Look up', ['equations', 'api/index', 'CONTRIBUTING', 'CHANGELOG']))
+    (out/'index.md').write_text((DOCS/'index.md').read_text(encoding='utf-8') + '\n' + '\n'.join(trees), encoding='utf-8')
+
+def build(out:Path, data:str|None=None) -> int:
+    "Gather and build; a warning is an error. Returns Sphinx's exit status."
+    os.environ.setdefault('MPLBACKEND', 'agg')
+    gather(out/'src', data)
+    from sphinx.cmd.build import main
+    return main(['-q', '-W', '--keep-going', '-b', 'html', '-d', str(out/'doctrees'), '-c', str(DOCS), str(out/'src'), str(out/'html')])
+
+if __name__ == '__main__':
+    began, target = time.monotonic(), Path(sys.argv[1] if len(sys.argv) > 1 else DOCS/'_build').resolve()
+    status = build(target, os.environ.get('SMFNET_DATA') or None)
+    print(f"{target/'html/index.html'} in {time.monotonic()-began:.0f} s" if status == 0 else 'the site was not built; see the warnings above')
+    sys.exit(status)

@@ -1,0 +1,27 @@
+"Sphinx settings of the documentation. `build.py` beside this file gathers the pages and calls Sphinx."
+from configparser import ConfigParser
+from pathlib import Path
+
+here = Path(__file__).resolve().parent
+ini = ConfigParser(delimiters=['=']); ini.read(here.parent/'settings.ini', encoding='utf-8'); ini = ini['DEFAULT']
+
+project, author, release = ini['lib_name'], ini['author'], ini['version']
+project_copyright = ini['copyright']
+extensions = ['myst_nb']
+exclude_patterns = ['_static']
+
+nb_execution_mode = 'off'      # the outputs that the repository holds are shown
+nb_ipywidgets_js = {}          # widgets need a kernel; their scripts would come from the network
+myst_enable_extensions = ['dollarmath', 'amsmath']
+myst_heading_anchors = 3
+suppress_warnings = ['myst.xref_missing'] # anchors of equations are HTML that MyST does not see; tests/test_docs.py follows every link instead
+math_number_all = False
+
+html_theme = 'sphinx_book_theme'
+html_title = 'smfnet: a paper you can run'
+html_static_path = [str(here/'_static')]
+html_css_files = ['smfnet.css']
+html_copy_source = html_show_sourcelink = False
+html_theme_options = dict(use_download_button=False, use_fullscreen_button=False, show_toc_level=2, home_page_in_toc=True, navbar_persistent=[])
+mathjax_path = 'tex-svg.js'
+mathjax3_config = dict(svg=dict(fontCache='local'), options=dict(enableMenu=False))

@@ -1,0 +1,249 @@
+"""The companion in a real browser: sliders in voila, notebooks in JupyterLab, the documentation site.
+
+Needs the extra [browser] and a chromium (`apt-get install chromium`). SMFNET_SHOTS=FOLDER keeps a picture of every page that was looked at."""
+import http.server, os, re, shutil, signal, socket, subprocess, sys, threading, time
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+import pytest
+from site_build import ROOT, built_site, shared_base
+
+api = pytest.importorskip('playwright.sync_api', reason='the extra [browser] is not installed')
+CHROMIUM = next((p for n in ('chromium', 'chromium-browser', 'google-chrome') if (p := shutil.which(n))), None)
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason='no chromium: apt-get install chromium')]
+FLAGS = ('--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync '
+         '--disable-dev-shm-usage').split()
+PATIENCE = 240_000 # ms: a busy machine starts a kernel and torch slowly
+BIN = Path(sys.executable).parent
+DESK, PHONE = dict(width=1400, height=1000), dict(width=390, height=844)
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
+
+@contextmanager
+def server(*args, cwd):
+    "A program that serves on a free port of this machine; it and its kernels are stopped at the end."
+    port = free_port()
+    env = {**os.environ, 'OMP_NUM_THREADS': '1', 'SMFNET_DATA': '', 'JUPYTER_PATH': str(ROOT/'docs/jupyter')}
+    with open(cwd/f'server-{port}.log', 'w') as log:
+        p = subprocess.Popen([str(a).format(port=port) for a in args], cwd=cwd, env=env, stdout=log, stderr=log, start_new_session=True)
+    try:
+        for _ in range(600):
+            if p.poll() is not None: raise AssertionError((cwd/f'server-{port}.log').read_text()[-3000:])
+            try: socket.create_connection(('127.0.0.1', port), 1).close(); break
+            except OSError: time.sleep(.2)
+        yield f'http://127.0.0.1:{port}'
+    finally:
+        p.send_signal(signal.SIGTERM)
+        try: p.wait(20)
+        except subprocess.TimeoutExpired: p.kill(); p.wait()
+
+@contextmanager
+def page_of(browser, size=DESK):
+    "A page that remembers what it asked for and what went wrong in it."
+    context = browser.new_context(viewport=size)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.asked, page.errors = [], []
+    page.on('request', lambda r: page.asked.append(r.url)); page.on('pageerror', lambda e: page.errors.append(str(e)))
+    try: yield page
+    finally: context.close()
+
+def outside(page) -> list[str]: # requests that left this machine
+    return [u for u in page.asked if not re.match(r'(http|ws)://127\.0\.0\.1:|data:|blob:|about:', u)]
+
+def shot(page, name:str, full=False):
+    "Keep a picture; `full` makes the window tall first, since voila scrolls inside it."
+    if not os.environ.get('SMFNET_SHOTS'): return
+    size = page.viewport_size
+    if full: page.set_viewport_size({**size, 'height': 3200}); page.wait_for_timeout(500)
+    page.screenshot(path=f"{os.environ['SMFNET_SHOTS']}/{name}.png")
+    page.set_viewport_size(size)
+
+@pytest.fixture(scope='module')
+def browser():
+    with api.sync_playwright() as p:
+        b = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield b
+        b.close()
+
+# --- voila
+
+def until(page, what, seconds=120):
+    "Wait until `what()` holds, giving the page its turn."
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, 'waited in vain'
+        page.wait_for_timeout(200)
+
+def press(page, symbol:str, key:str, times=1):
+    "Move the slider called `symbol` by the keyboard."
+    handle = page.locator('.widget-slider', has=page.locator('.widget-label', has_text=re.compile(f'^{symbol}$'))).locator('.noUi-handle')
+    handle.focus()
+    for _ in range(times): page.keyboard.press(key)
+
+def source(page, name:str) -> str:
+    "What a picture shows: the bytes behind its address."
+    return page.locator(f'img.{name}').evaluate("async o => { const b = new Uint8Array(await (await fetch(o.src)).arrayBuffer()); let h = 0; for (const x of b) h = (31*h + x) | 0; return b.length + ':' + h }")
+
+def bars(page): return page.locator('.smf-block').evaluate_all('o => o.map(b => b.style.width)')
+
+@pytest.fixture(scope='module')
+def voila(browser, tmp_path_factory):
+    "The notebook as an app, loaded once; the tests below go on from each other's state."
+    where = tmp_path_factory.mktemp('voila')
+    with server(BIN/'voila', ROOT/'nbs/loss_weights.ipynb', '--template=smfnet', '--no-browser', '--port={port}', '--Voila.ip=127.0.0.1', cwd=where) as url, page_of(browser) as page:
+        page.goto(url)
+        page.locator('img.smf-channels').wait_for()
+        page.wait_for_timeout(1000)
+        yield page
+
+def test_voila_shows_every_panel_and_asks_nobody_else(voila):
+    for name in ('smf-gradient', 'smf-wipe', 'smf-channel', 'smf-channels'): assert voila.locator(f'img.{name}').evaluate('o => o.naturalWidth') > 100, name
+    assert 'α₄ = 2' in voila.content() and voila.locator('.widget-slider').count() >= 12
+    shot(voila, 'voila', full=True)
+    assert outside(voila) == [] and voila.errors == []
+
+def test_voila_slider_moves_bars_arrows_and_picture(voila):
+    before, image = bars(voila), source(voila, 'smf-gradient')
+    press(voila, 'α₅', 'ArrowLeft', 8)
+    until(voila, lambda: 'α₅ = 6' in voila.content())
+    until(voila, lambda: bars(voila) != before and source(voila, 'smf-gradient') != image)
+    image, arrows = source(voila, 'smf-gradient'), voila.locator('.smf-pull').evaluate_all('o => o.map(l => l.getAttribute("x2"))')
+    press(voila, 'α₄', 'End')
+    until(voila, lambda: 'α₄ = 20' in voila.content())
+    assert voila.locator('.smf-pull').evaluate_all('o => o.map(l => l.getAttribute("x2"))') != arrows and source(voila, 'smf-gradient') == image
+    shot(voila, 'voila-alpha4', full=True)
+    press(voila, 'β₁', 'Home')
+    until(voila, lambda: 'β₁ = 0' in voila.content() and 'Lovász' in voila.content())
+    shot(voila, 'voila-stage1')
+    voila.get_by_role('button', name="Reset to the paper's values").click()
+    voila.get_by_role('button', name='stage II: fuse').click()
+    until(voila, lambda: bars(voila) == before)
+
+def test_voila_fine_tuning_grows_is_free_and_stops(voila):
+    step = lambda: int((re.search(r'step (\d+): total', voila.content()) or (0,0))[1])
+    voila.get_by_role('button', name='Fine-tune for 60 s').click()
+    until(voila, lambda: step() >= 2)
+    curve, image, n = source(voila, 'smf-curve'), source(voila, 'smf-tuned'), step()
+    before = bars(voila)
+    press(voila, 'α₅', 'ArrowLeft', 2)               # the kernel answers while the thread works
+    until(voila, lambda: bars(voila) != before, 20)
+    until(voila, lambda: step() >= n+4 and source(voila, 'smf-curve') != curve and source(voila, 'smf-tuned') != image)
+    shot(voila, 'voila-tuning', full=True)
+    voila.get_by_role('button', name='Stop').click()
+    until(voila, lambda: 'stopped after' in voila.content(), 30)
+    assert voila.get_by_role('button', name='Fine-tune for 60 s').is_enabled()
+
+def test_voila_fuses_an_uploaded_pair(voila, tmp_path):
+    from smfnet.images import write_image
+    from smfnet.scenes import render_scene
+    s = render_scene(5, size=(96,128))
+    files = [write_image(tmp_path/f'mine_{m}.png', getattr(s, m)) for m in ('ir','vi')]
+    voila.locator('select').first.select_option('two files of yours')
+    for k,f in enumerate(files):
+        with voila.expect_file_chooser() as chooser: voila.locator('.jupyter-widget-upload, .widget-upload').nth(k).click()
+        chooser.value.set_files(f)
+    until(voila, lambda: 'mine_vi: 128×96 px' in voila.content())
+    wiped = source(voila, 'smf-wipe')
+    voila.get_by_role('button', name='Fuse this pair').click()
+    until(voila, lambda: 'Qabf' in voila.content() and source(voila, 'smf-wipe') != wiped)
+    wiped = source(voila, 'smf-wipe')
+    press(voila, 'zoom', 'End')
+    until(voila, lambda: source(voila, 'smf-wipe') != wiped)
+    channel = source(voila, 'smf-channel')
+    press(voila, 'channel', 'ArrowRight', 3)
+    until(voila, lambda: 'channel 3 of base' in voila.content() and source(voila, 'smf-channel') != channel)
+    shot(voila, 'voila-upload', full=True)
+    assert outside(voila) == []
+
+def test_voila_on_a_phone(voila):
+    voila.set_viewport_size(PHONE)
+    voila.wait_for_timeout(800)
+    shot(voila, 'voila-phone', full=True)
+    assert voila.evaluate('document.documentElement.scrollWidth') <= PHONE['width'] + 20
+    voila.set_viewport_size(DESK)
+
+# --- JupyterLab
+
+@pytest.fixture(scope='module')
+def lab(tmp_path_factory):
+    "JupyterLab over a copy, so that nothing in the repository is saved over."
+    where = tmp_path_factory.mktemp('lab')
+    (where/'nbs').mkdir()
+    shutil.copy(ROOT/'settings.ini', where)
+    for n in ('00_core', 'loss_weights'): shutil.copy(ROOT/f'nbs/{n}.ipynb', where/'nbs')
+    with server(BIN/'jupyter', 'lab', '--no-browser', '--port={port}', '--ip=127.0.0.1', '--allow-root', '--IdentityProvider.token=', '--LabApp.news_url=', '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate', cwd=where) as url: yield url
+
+@pytest.mark.parametrize('name', ['00_core', 'loss_weights'])
+def test_jupyterlab_runs_all_cells(browser, lab, name):
+    with page_of(browser) as page:
+        page.goto(f'{lab}/lab/tree/nbs/{name}.ipynb')
+        idle = page.get_by_text(re.compile(r'\(ipykernel\) \| Idle')).first
+        idle.wait_for()
+        page.get_by_role('menuitem', name='Run', exact=True).click()
+        page.get_by_text('Run All Cells', exact=True).click()
+        if name == 'loss_weights': page.locator('img.smf-channels').wait_for()
+        page.wait_for_timeout(2500)
+        idle.wait_for()
+        until(page, lambda: page.locator('.jp-InputPrompt', has_text='[*]').count() == 0)
+        assert page.locator('[data-mime-type="application/vnd.jupyter.stderr"]', has_text='Error').count() == 0
+        assert page.locator('.jp-RenderedText', has_text='Traceback').count() == 0
+        if name == 'loss_weights':
+            before = bars(page)
+            press(page, 'α₅', 'ArrowLeft', 4)
+            until(page, lambda: bars(page) != before)
+        shot(page, f'lab-{name}')
+        assert outside(page) == []
+
+# --- the site
+
+def settle(page):
+    "Loaded, and as many equations drawn as the page holds."
+    page.wait_for_load_state('load')
+    until(page, lambda: page.locator('mjx-container').count() >= page.locator('.math').count())
+
+@pytest.fixture(scope='module')
+def site(tmp_path_factory):
+    pytest.importorskip('myst_nb', reason='the extra [docs] is not installed')
+    pytest.importorskip('sphinx_book_theme', reason='the extra [docs] is not installed')
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_): pass
+    s = http.server.ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=built_site(shared_base(tmp_path_factory))))
+    threading.Thread(target=s.serve_forever, daemon=True).start()
+    yield f'http://127.0.0.1:{s.server_port}'
+    s.shutdown()
+
+def test_site_equations_links_and_no_requests(browser, site):
+    with page_of(browser) as page:
+        page.goto(f'{site}/index.html'); settle(page)
+        shot(page, 'site-index')
+        page.goto(f'{site}/equations.html')
+        page.locator('a[href$="09_losses.html#eq-28"]').first.click()
+        settle(page)
+        assert page.url.endswith('nbs/09_losses.html#eq-28')
+        assert page.locator('mjx-container[display="true"]').count() >= 14 and page.locator('mjx-merror, [data-mjx-error]').count() == 0
+        assert abs(page.locator('#eq-28').bounding_box()['y']) < 400
+        shot(page, 'site-losses')
+        page.locator('article a[href^="18_deviations.html"]').first.click()
+        page.wait_for_url('**/18_deviations.html*')
+        shot(page, 'site-ledger')
+        for n in ('nbs/05_cai', 'nbs/17_widgets', 'api/losses', 'results', 'start'):
+            page.goto(f'{site}/{n}.html'); settle(page)
+            assert page.locator('[data-mjx-error]').count() == 0
+            shot(page, f"site-{n.replace('/', '-')}")
+        page.goto(f'{site}/search.html?q=lovasz'); settle(page)
+        page.goto(f'{site}/search.html?q=graph'); page.locator('#search-results li a').first.wait_for()
+        shot(page, 'site-search')
+        assert outside(page) == [] and page.errors == []
+
+def test_site_on_a_phone(browser, site):
+    with page_of(browser, PHONE) as page:
+        for n in ('index', 'nbs/09_losses', 'results', 'api/losses', 'nbs/18_deviations', 'nbs/loss_weights'):
+            page.goto(f'{site}/{n}.html'); settle(page)
+            assert page.evaluate('document.documentElement.scrollWidth') <= PHONE['width'] + 1, n
+            assert float(page.locator('article p').first.evaluate('o => parseFloat(getComputedStyle(o).fontSize)')) >= 14
+            shot(page, f"phone-{n.replace('/', '-')}")
+        assert outside(page) == []

@@ -1,0 +1,65 @@
+"The workflow over papermill runs: what it would do, that a killed one goes on, that the notebooks run and say what is wrong."
+import os, re, signal, subprocess, sys, time
+from pathlib import Path
+import pytest
+from smfnet.core import project_root
+from smfnet.evaluating import read_rows
+from smfnet.experiments import ABLATION, MEDICAL, PAPER_ROWS, ROWS, Run
+
+ROOT = project_root()
+BIN = Path(sys.executable).parent
+ENV = {**os.environ, 'OMP_NUM_THREADS': '1', 'SMFNET_DATA': ''}
+
+def command(folder, preset, *more):
+    return [BIN/'snakemake', '-s', ROOT/'workflow/Snakefile', '--workflow-profile', ROOT/'workflow/profiles/local', '--directory', folder, '--config', f'preset={preset}', *more]
+
+def start(folder, preset, *more): return subprocess.Popen([str(o) for o in command(folder, preset, *more)], env=ENV, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+
+def counts(text):
+    "Jobs by rule, from the table that Snakemake prints."
+    return {a: int(b) for a,b in re.findall(r'^(\w+) +(\d+)$', text, re.M)}
+
+def test_plan_of_a_sweep(tmp_path):
+    pytest.importorskip('snakemake')
+    p = start(tmp_path, 'small', '-n'); out,_ = p.communicate(timeout=300)
+    assert p.returncode == 0, out[-3000:]
+    n, b = counts(out), ABLATION['small']
+    runs = len(b.items)*len(b.seeds)
+    shared = {str(f) for s in b.seeds for k in b.items if (f := Run(k, b, s, Path('.')).files().get('stage1'))}
+    assert (n['stage1'], n['stage2'], n['fuse'], n['score'], n['ablation_table']) == (len(shared), runs, runs, runs, 1) and len(shared) < runs
+    assert (n['medical_fuse'], n['medical_score'], n['mif_stage2'], n['medical_table']) == (6, 6, 1, 1) and 'mif_stage1' not in n
+
+def test_presets_hold_what_they_promise():
+    for b in (ABLATION['paper'], ABLATION['small'], ABLATION['smoke']): assert b.items == tuple(ROWS) and set(PAPER_ROWS) <= set(b.items)
+    assert ABLATION['paper'].steps == (None, None) and not ABLATION['paper'].model and not ABLATION['smoke'].data and not MEDICAL['smoke'].data
+
+@pytest.mark.slow
+def test_killed_workflow_goes_on_with_what_is_left(tmp_path):
+    pytest.importorskip('snakemake')
+    done = lambda: {f: f.stat().st_mtime_ns for pattern in ('**/stage?.safetensors', '**/fused.json', '**/scores.csv') for f in tmp_path.glob(pattern)}
+    p = start(tmp_path, 'ci')
+    end = time.time() + 500
+    while len(done()) < 3 and p.poll() is None and time.time() < end: time.sleep(.2)
+    assert p.poll() is None, p.communicate()[0][-3000:]
+    os.killpg(p.pid, signal.SIGKILL); p.communicate()
+    time.sleep(3) # a kernel notices within a second that nobody waits for it
+    before = done()
+    p = start(tmp_path, 'ci'); out,_ = p.communicate(timeout=500)
+    assert p.returncode == 0, out[-4000:]
+    total = 1 + 3*len(ABLATION['ci'].items) + 2 + 4 + 3   # stage I; stage II, fuse, score of each row; mif; medical fuse and score; tables and the closing rule
+    assert before and counts(out)['total'] == total - len(before)
+    for f,t in before.items(): assert f.stat().st_mtime_ns == t, f'{f} was made again'
+    assert {r['row'] for r in read_rows(tmp_path/'ablation/ablation.csv')} == set(ABLATION['ci'].items)
+    assert 'SMFNet, mif' in (tmp_path/'medical/medical.md').read_text() and '# Ablation' in (tmp_path/'ablation/ablation.md').read_text()
+    p = start(tmp_path, 'ci'); out,_ = p.communicate(timeout=300)
+    assert p.returncode == 0 and 'Nothing to be done' in out
+
+def papermill(name, out, *params):
+    return subprocess.run([BIN/'papermill', '--log-level', 'ERROR', '--no-progress-bar', '-k', 'python3', ROOT/f'nbs/{name}.ipynb', out, *params], env=ENV, capture_output=True, text=True)
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name, params, message', [
+    ('ablation', ('-p', 'row', 'no_such_row'), 'row must be one of default'), ('medical', ('-p', 'part', 'stage3'), "part must be 'all' or one of stage1")])
+def test_notebooks_say_what_is_wrong(tmp_path, name, params, message):
+    r = papermill(name, tmp_path/'o.ipynb', '-p', 'preset', 'ci', '-p', 'out', str(tmp_path/'x'), *params)
+    assert r.returncode == 1 and message in r.stderr
