@@ -21,8 +21,10 @@ def slugs(text:str) -> str:
     return re.sub(r'(\]\((?!\w+:)[^)#\s]*#)([^)\s]+)', lambda m: m[1] + re.sub(r'[^\w\-]', '', m[2].lower()), text)
 
 def displays(text:str) -> str:
-    "Displayed equations in paragraphs of their own: after an anchor on the line before, MyST would take them for text."
-    return re.sub(r'^(\$\$.+?\$\$)[ \t]*$', r'\n\1\n', text, flags=re.S | re.M)
+    """Displayed equations in paragraphs of their own: after an anchor on the line before, MyST would take them for text. Those of several lines
+    become an environment, because Sphinx would otherwise wrap them in one that allows no number."""
+    def block(m): return f'\n\\begin{{equation}}\n{m[1].strip()}\n\\end{{equation}}\n' if '\\\\' in m[1] else f'\n$${m[1]}$$\n'
+    return re.sub(r'^\$\$(.+?)\$\$[ \t]*$', block, text, flags=re.S | re.M)
 
 def reader_cells(cells:list[dict]) -> list[dict]:
     "Cells as a reader wants them: no hidden ones, no directives; tables that code made become text, so that their links work."

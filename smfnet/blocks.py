@@ -238,7 +238,7 @@ class BRB(nn.Module):
         expansion:float=2): # hidden channels / dim; our choice
         super().__init__()
         hidden = int(dim*expansion)
-        self.body = nn.Sequential(pointwise(dim, hidden), nn.LeakyReLU(0.2), depthwise(hidden), nn.LeakyReLU(0.2), pointwise(hidden, dim))
+        self.body = nn.Sequential(pointwise(dim, hidden), nn.LeakyReLU(0.2, True), depthwise(hidden), nn.LeakyReLU(0.2, True), pointwise(hidden, dim))
     def forward(self,
         x:Tensor, # features (b c h w)
     ) -> Tensor:  # (b c h w)
@@ -273,7 +273,7 @@ class GRDB(nn.Module):
     def forward(self,
         x:Tensor, # features (b c h w)
     ) -> Tensor:  # (b c h w)
-        a = F.leaky_relu(self.conv1(x), 0.2)
-        b = F.leaky_relu(self.conv2(torch.cat([x,a],1)), 0.2)
+        a = F.leaky_relu(self.conv1(x), 0.2, inplace=True)
+        b = F.leaky_relu(self.conv2(torch.cat([x,a],1)), 0.2, inplace=True)
         gx,gy = self.sobel(x)
         return self.mix(torch.cat([x,a,b],1)) + self.edge(gx.abs() + gy.abs())

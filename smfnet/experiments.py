@@ -420,11 +420,12 @@ def ablation_differences(
     columns=METRICS,  # metrics to show
 ) -> str:             # markdown
     "Differences to the default; bold where the interval excludes zero."
-    lines = ['| configuration | ' + ' | '.join(columns) + ' |', '| --- |' + ' --: |'*len(columns)]
+    lines = ['| configuration | seeds | ' + ' | '.join(columns) + ' |', '| --- | --: |' + ' --: |'*len(columns)]
     mark = lambda r,s: f'**{s}**' if r['verdict'] != 'undecided' else s
     for k in dict.fromkeys(r['row'] for r in diffs):
         cell = {r['metric']: mark(r, f"{r['difference']:+.3f}") + f" [{r['low']:+.3f}, {r['high']:+.3f}]" for r in diffs if r['row'] == k}
-        lines.append(f'| {ROWS[k].label} | ' + ' | '.join(cell[m] for m in columns) + ' |')
+        seeds = next(r['seeds'] for r in diffs if r['row'] == k)
+        lines.append(f'| {ROWS[k].label} | {seeds} | ' + ' | '.join(cell[m] for m in columns) + ' |')
     return '\n'.join(lines)
 
 def ablation_costs(
@@ -452,7 +453,7 @@ def plot_differences(
             ax.plot([r['low'], r['high']], [i,i], color='tab:blue', lw=2); ax.plot(r['difference'], i, 'o', color='tab:blue', ms=4)
             if (k,m) in paper: ax.plot(paper[k,m], i, 'x', color='tab:red', ms=5)
         ax.axvline(0, color='gray', lw=.8); ax.set_xlabel(f'{m} − default', fontsize=8); ax.tick_params(labelsize=7)
-    axs[0,0].set_yticks(range(len(names)), [ROWS[k].label for k in names], fontsize=7); axs[0,0].invert_yaxis()
+    axs[0,0].set_yticks(range(len(names)), [ROWS[k].label for k in names], fontsize=7); axs[0,0].set_ylim(len(names)-.5, -.5)
     return fig
 
 # %% ../nbs/14_experiments.ipynb #c071
@@ -461,14 +462,15 @@ def budget_text(
     n:int|None=None, # images that were scored
 ) -> str:            # one paragraph
     "What a sweep was given, in words."
-    where = b.data or f'{b.scenes} embedded scenes'
+    medical, c = bool(b.items) and set(b.items) <= {'MRI-CT','MRI-PET','MRI-SPECT'}, b.config(2)
+    where = ('the training pairs of the Harvard atlas' if b.data else f'{b.scenes} drawn heads of each kind') if medical else b.data or f'{b.scenes} embedded scenes'
     steps = [f'{s} updates' if s else f'{e} epochs' for s,e in zip(b.steps, (40,80))]
-    c = b.config(2)
-    net = f" Network: {', '.join(f'{k} = {v}' for k,v in b.model.items())}." if b.model else ' Network: as in the paper.'
-    size = f' at 1/{b.shrink} of their sides' if b.shrink > 1 else ''
+    net = f"{', '.join(f'{k} = {v}' for k,v in b.model.items())}" if b.model else 'as in the paper'
     first = f'weights of {b.start}' if b.start else f'{steps[0]} in stage I'
-    return (f"Trained on {where}: {b.patch}×{b.patch} patches, batches of {c.batch}, Adam at {c.lr:g} ({c.schedule}); {first}, then {steps[1]} in stage II; "
-            f"without two stages, the sum of both.{net} Scored on {n or b.limit or 'all'} pairs of {b.test}{size}. Seeds: {', '.join(map(str, b.seeds))}.")
+    joint = '' if medical else ', or the sum of both without two stages'
+    of = 'each kind' if medical else b.test + (f' at 1/{b.shrink} of their sides' if b.shrink > 1 else '')
+    return (f"Trained on {where}: {b.patch}×{b.patch} patches, batches of {c.batch}, Adam at {c.lr:g} ({c.schedule}); {first}, then {steps[1]} in stage II{joint}. "
+            f"Network: {net}. Scored on {n or b.limit or 'all'} pairs of {of}. Seeds: {', '.join(map(str, b.seeds))}.")
 
 # %% ../nbs/14_experiments.ipynb #c075
 def ellipse(
@@ -676,7 +678,7 @@ def medical_means(
     here, out = [r for r in rows if r['kind'] == kind], []
     for w,b,p in dict.fromkeys((r['weights'], r['background'], r['protocol']) for r in here):
         m = summary([dict(r, method=w) for r in here if (r['weights'], r['background'], r['protocol']) == (w,b,p)])[0]
-        out.append(dict(m, method=f"SMFNet, {w}", source=f"measured, {m['images']} pairs", background=BACKGROUNDS[b], fused=PROTOCOLS[p]))
+        out.append(dict(m, method=f"SMFNet, {w}", source=f"measured, {m['images']} pair{'s' if m['images'] > 1 else ''}", background=BACKGROUNDS[b], fused=PROTOCOLS[p]))
     return out
 
 def table4(

@@ -41,7 +41,7 @@ class NodePyramid(nn.Module):
         if kind not in ('pooled','dilated'): raise ValueError(f"nodes must be 'pooled' or 'dilated', not {kind!r}")
         self.kind, self.stride, self.scales = kind, stride, scales
         dil = [1]*len(scales) if kind=='pooled' else [max(1, r//stride) for r in rates]
-        self.convs = nn.ModuleList(nn.Sequential(depthwise(dim, d), pointwise(dim, dim, bias=True), nn.LeakyReLU(0.2)) for d in dil)
+        self.convs = nn.ModuleList(nn.Sequential(depthwise(dim, d), pointwise(dim, dim, bias=True), nn.LeakyReLU(0.2, True)) for d in dil)
     def pools(self, x:Tensor) -> list[Tensor]:
         "What the convolutions see: the node grid, and for pooled nodes its coarser versions."
         x = pool(x, self.stride)

@@ -121,8 +121,8 @@ class Decoder(nn.Module):
         self.conv1, self.conv2, self.conv3 = (nn.Conv2d(i, o, 3, padding=1) for i,o in ((c,c//2),(c//2,c//4),(c//4,1)))
     def paint(self, x:Tensor) -> Tensor:
         "The convolutions after the block; they reach three pixels far."
-        x = F.leaky_relu(self.conv1(x), 0.2)
-        x = pixel_major(F.leaky_relu(self.conv2(x), 0.2))
+        x = F.leaky_relu(self.conv1(x), 0.2, inplace=True)
+        x = pixel_major(F.leaky_relu(self.conv2(x), 0.2, inplace=True))
         return torch.sigmoid(self.conv3(x))
     def forward(self,
         x:Tensor, # sum of the branches (b c h w)

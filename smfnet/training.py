@@ -737,7 +737,7 @@ def plot_log(
     "Training curves, each term in a panel of its own."
     import matplotlib.pyplot as plt
     rows = read_log(folder, name)
-    keys = [k for k in rows[0] if k not in ('step','seconds')]
+    keys = sorted((k for k in rows[0] if k not in ('step','seconds')), key=lambda k: k == 'lr') # the terms first
     fig,axs = plt.subplots(math.ceil(len(keys)/4), 4, figsize=(9, 1.7*math.ceil(len(keys)/4)), layout='constrained', squeeze=False)
     x = [r['step'] for r in rows]
     for ax,k in zip(axs.flat, keys):
@@ -745,7 +745,7 @@ def plot_log(
         ax.plot(x, y, '.-' if len(y) < 20 else '-', lw=.4, ms=3, alpha=.5)
         ax.plot(x[n-1:], np.convolve(y, np.ones(n)/n, 'valid'), lw=1.2)
         ax.set_title(k, fontsize=9); ax.tick_params(labelsize=7)
-    for ax in axs[-1]: ax.set_xlabel('step', fontsize=7)
+    for ax in list(axs.flat)[max(0,len(keys)-4):len(keys)]: ax.set_xlabel('step', fontsize=7)
     for ax in list(axs.flat)[len(keys):]: ax.axis('off')
     return fig
 

@@ -264,7 +264,7 @@ class FineTune:
         pair:Pair,         # whose patches it sees
         w:LossWeights,     # weights to try
         patch:int=64,      # side of a patch, px; smaller if the pair is smaller
-        lr:float=5e-4,     # Adam step size (preset `cpu` of the training)
+        lr:float=2e-4,     # Adam step size (our choice: forty steps show an effect and do not wreck the image)
         seed:int=0):       # of the patches
         self.model, self.pair, self.loss = deepcopy(model).eval().requires_grad_(True), pair, StageTwoLoss(w)
         self.patch, self.opt = min(patch, *pair.size), torch.optim.Adam(self.model.parameters(), lr)
@@ -527,7 +527,7 @@ def read_choice(
     return pairs[self.number.value % len(pairs)].read()
 PairChooser.read = read_choice
 
-# %% ../nbs/17_widgets.ipynb #c089
+# %% ../nbs/17_widgets.ipynb #c091
 LEGEND = '<span style="background:#7F3B08;color:#fff;padding:0 .4em">orange</span>: the loss asks for darker; <span style="background:#2D004B;color:#fff;padding:0 .4em">purple</span>: for brighter; white: content. Mean over 3×3 px; the range stays while sliders move.'
 
 class LossPanel:
@@ -554,7 +554,7 @@ class LossPanel:
         if self.stage.value in stages: self.draw()
         else: self.stage.value = stages[0]
 
-# %% ../nbs/17_widgets.ipynb #c090
+# %% ../nbs/17_widgets.ipynb #c092
 def draw(self:LossPanel):
     "Add up the kept terms and gradients with the weights as they stand."
     k, w = self.stage.value, self.weights.value
@@ -572,7 +572,7 @@ def draw(self:LossPanel):
     self.image.value = gradient_picture(p, w, self.limits[k], 320 if k == 2 else 160)
 LossPanel.draw = draw
 
-# %% ../nbs/17_widgets.ipynb #c093
+# %% ../nbs/17_widgets.ipynb #c095
 class TunePanel:
     "A button that fine-tunes for a minute with the sliders' weights, with a live curve and a live fused image."
     def __init__(self,
@@ -601,7 +601,7 @@ class TunePanel:
         self.status.value = message(f'step {n}: total {last["total"]:.3f}; CC {cc}')
         if n % self.every == 1 or self.every == 1: self.fuse(t)
 
-# %% ../nbs/17_widgets.ipynb #c094
+# %% ../nbs/17_widgets.ipynb #c096
 def fuse_now(self:TunePanel, t:FineTune):
     "Put the fused image of this moment beside the one from before."
     self.now = t.fused()
@@ -618,7 +618,7 @@ def finish(self:TunePanel, t:FineTune):
     finally: self.go.disabled, self.halt.disabled = False, True
 TunePanel.fuse, TunePanel.done = fuse_now, finish
 
-# %% ../nbs/17_widgets.ipynb #c097
+# %% ../nbs/17_widgets.ipynb #c099
 class FusePanel:
     "Fuse the chosen pair at its full size; metrics, a wipe and a zoom."
     def __init__(self,
@@ -644,7 +644,7 @@ class FusePanel:
         self.status.value = message('not fused yet')
         self.draw()
 
-# %% ../nbs/17_widgets.ipynb #c098
+# %% ../nbs/17_widgets.ipynb #c100
 def draw_wipe(self:FusePanel):
     "The two chosen images in one window; the visible one stands in for a fused one that is not there yet."
     a,b = (view(self.images.get(o.value, self.images['visible']), self.zoom.value, self.cx.value, self.cy.value) for o in (self.left, self.right))
@@ -676,7 +676,7 @@ def fuse_and_score(self:FusePanel, pair:Pair):
     finally: self.go.disabled = False
 FusePanel.draw, FusePanel.start, FusePanel.work = draw_wipe, start_fusing, fuse_and_score
 
-# %% ../nbs/17_widgets.ipynb #c101
+# %% ../nbs/17_widgets.ipynb #c103
 class FeaturePanel:
     "Step through the features of the chosen pair, branch by branch and channel by channel."
     def __init__(self,
@@ -708,7 +708,7 @@ class FeaturePanel:
         mean = ', '.join(f'{o} {v.mean():+.3f}' for o,v in self.cc.items())
         self.text.value = message(f'channel {k} of {b}: CC {self.cc[b][k]:+.3f}. Means over channels, as the decomposition uses them: {mean}.')
 
-# %% ../nbs/17_widgets.ipynb #c103
+# %% ../nbs/17_widgets.ipynb #c105
 class Companion:
     "All panels over one choice of a pair."
     def __init__(self,

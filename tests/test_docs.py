@@ -60,6 +60,7 @@ def test_every_equation_is_displayed_once_and_indexed(site, pages):
     table = (site/'equations.html').read_text()
     for n,(home,) in homes.items(): assert f'nbs/{home}#eq-{n}"' in table
     assert [f.name for f,p in pages.items() if '$<span class="math' in p.text] == [], 'a displayed equation was taken for text'
+    assert [f.name for f,p in pages.items() if re.search(r'begin\{split\}(?:(?!end\{split\}).)*\\tag', p.text, re.S)] == []
     assert r'\tag{28}' in (site/'nbs/09_losses.html').read_text()
 
 def test_reference_lists_every_symbol_with_its_docments(site, pages):
@@ -95,6 +96,7 @@ def test_cells_for_readers():
     noise = dict(output_type='stream', name='stderr', text='warning')
     got = build.reader_cells([code('#| default_exp x'), code('#| hide\nimport a'), code('#| export\ndef f(): pass'), code('f()', [table, noise]), dict(cell_type='markdown', metadata={}, source='[a](#SF:-b) [c](x.ipynb#eq-3)'), dict(cell_type='markdown', metadata={}, source='<a id="eq-1"></a>\n$$x\n\\tag{1}$$\nso $y$')])
     assert [c['source'] for c in got] == ['def f(): pass', 'f()', '| a |\n|---|', '[a](#sf-b) [c](x.ipynb#eq-3)', '<a id="eq-1"></a>\n\n$$x\n\\tag{1}$$\n\nso $y$']
+    assert build.displays('$$a \\\\ b$$') == '\n\\begin{equation}\na \\\\ b\n\\end{equation}\n'
     assert got[0]['metadata'] == {'tags': ['export']} and got[1]['outputs'] == []
 
 def test_links_to_files_outside_the_site_become_text():
@@ -104,7 +106,7 @@ def test_gallery_needs_data_and_says_how(tmp_path):
     from smfnet.images import write_image
     from smfnet.scenes import render_scene
     assert 'Set `SMFNET_DATA`' in build.gallery_page(tmp_path, None)
-    s = render_scene(3, size=(48,64))
+    s = render_scene(3, size=(64,80))
     for m in ('ir','vi'): write_image(tmp_path/'data/TNO/test'/m/'a.png', getattr(s, m))
     page = build.gallery_page(tmp_path, str(tmp_path/'data'), side=48)
     assert '](gallery/TNO-test.png)' in page and (tmp_path/'gallery/TNO-test.png').stat().st_size > 5000 and 'RoadScene' not in page

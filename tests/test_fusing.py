@@ -1,5 +1,5 @@
 "Fusing across notebooks: kinds of images, odd sizes, folders with mistakes in them, the run notebook."
-import json, os, subprocess, sys
+import json, os, subprocess, sys, tempfile
 from pathlib import Path
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from smfnet.fusing import fuse, fuse_batch, fuse_files, load_model, plan_jobs
 from smfnet.images import image_size, luma, read_image, split_colour, write_image
 from smfnet.model import MODEL_PRESETS, SMFNet, save_checkpoint
 from smfnet.scenes import render_scene
+from smfnet.streaming import stream
 
 root = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -109,6 +110,38 @@ def test_weights_are_read_again_when_they_change(tmp_path):
     set_seed(2); save_checkpoint(SMFNet(MODEL_PRESETS['smoke']), path)
     os.utime(path, (10,10))
     assert load_model(path, 'cpu') is not first
+
+@pytest.mark.parametrize('size', [(65,83), (97,131), (64,101), (71,95), (128,67), (99,100)])
+def test_tiles_equal_the_whole_image(model, size):
+    "Sizes that no tile divides; in memory and in files."
+    p = render_scene(6, size=size).pair()
+    with torch.inference_mode(): whole = model(p.ir[None], p.vi[None])
+    for side,folder in ((32,None), (40,tempfile.gettempdir())):
+        with torch.inference_mode(): assert (stream(model, p.ir[None], p.vi[None], side, folder) - whole).abs().max() < 1e-4
+
+def test_shipped_weights_in_tiles_and_in_half_precision():
+    net, p = load_model('ivf', 'cpu'), render_scene(6, size=(81,103)).pair()
+    whole = fuse_batch(net, p.ir[None], p.vi[None])
+    with torch.inference_mode(): assert (stream(net, p.ir[None], p.vi[None], 48) - whole).abs().max() < 1e-4
+    gap = (fuse_batch(net, p.ir[None], p.vi[None], precision='bf16') - whole).abs()
+    assert gap.mean() <= 1/255 and gap.max() <= 4/255
+
+def test_a_gpu_without_memory_falls_back_to_tiles(model, scene, monkeypatch):
+    want = fuse(scene.ir, scene.vi, model)
+    def full(*args): raise torch.OutOfMemoryError('CUDA out of memory')
+    monkeypatch.setattr(model, 'forward', full)
+    assert np.abs(fuse(scene.ir, scene.vi, model) - want).max() < 1e-5
+
+def test_resume_notices_weights_and_options(folders, model):
+    args = folders/'ir', folders/'vi', folders/'out'
+    set_seed(9); other = SMFNet(MODEL_PRESETS['smoke']).eval()
+    status = lambda net, **kw: {j.status for j in fuse_files(*args, net, progress=False, resume=True, **kw)}
+    assert status(model) == {'fused'} and status(model, workers=2) == {'kept'}
+    assert status(model, resize='ir') == {'fused'} and status(other, resize='ir') == {'fused'} and status(other, resize='ir') == {'kept'}
+
+def test_workers_give_the_same_images(folders, model):
+    a,b = (fuse_files(folders/'ir', folders/'vi', folders/f'out{n}', model, progress=False, workers=n) for n in (1,3))
+    for i,j in zip(a, b): assert (read_image(i.out) == read_image(j.out)).all()
 
 def papermill(out, *params, cwd=root):
     cmd = [BIN/'papermill', '--log-level', 'WARNING', '--no-progress-bar', '-k', 'python3', root/'nbs/fuse.ipynb', out]
