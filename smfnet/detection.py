@@ -590,7 +590,7 @@ DETECTION_PRESETS = dict( # size (h, w) and detector, then fields of `TrainConfi
     paper=dict(size=(480,640), detector='r18', optimizer='sgd', epochs=100, batch=8, lr=1e-2, schedule='constant', warmup=500, clip=.1), # Sec. 3.3; warm-up and clipping are ours
     gpu=dict(size=(240,320), detector='r18', optimizer='adamw', epochs=60, batch=16, lr=2e-4, schedule='cosine', warmup=200, clip=.1),
     cpu=dict(size=(120,160), detector='tiny', optimizer='adamw', steps=800, batch=4, lr=1e-3, schedule='cosine', warmup=50, clip=1.),
-    smoke=dict(size=(64,96), detector='tiny', optimizer='adamw', steps=20, batch=4, lr=1e-3, schedule='constant', clip=1.))
+    smoke=dict(size=(64,96), detector='tiny', optimizer='adamw', steps=8, batch=4, lr=1e-3, schedule='constant', clip=1.))
 
 def preset_config(
     presets:dict,        # `DETECTION_PRESETS` or the segmentation's

@@ -422,6 +422,7 @@ def run_jobs(
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(threads)
 
+# %% ../nbs/12_fusing.ipynb #c060
 def fuse_files(
     ir:str|Path,                   # infrared: file or folder
     vi:str|Path,                   # visible: file or folder of files with matching names
@@ -456,7 +457,7 @@ def fuse_files(
         run_jobs(todo, model, workers, bar, note=note, precision=precision, minmax=minmax, max_memory=budget//workers)
     return jobs
 
-# %% ../nbs/12_fusing.ipynb #c063
+# %% ../nbs/12_fusing.ipynb #c065
 def box_mean(
     x:np.ndarray,  # (h w)
     s:int,         # side of the box, at most h and w
@@ -479,7 +480,7 @@ def find_patches(
     v,u = (int(o) for o in np.unravel_index(mean.argmin(), mean.shape))
     return [(y,x,s), (v,u,s)]
 
-# %% ../nbs/12_fusing.ipynb #c066
+# %% ../nbs/12_fusing.ipynb #c068
 def show_fused(
     rows:list,         # of (ir, vi, fused, title): arrays (h w) or (h w 3) in [0, 1] and a line of text
     width:float=9.,    # in
@@ -502,7 +503,7 @@ def show_fused(
                 for e in ax.spines.values(): e.set(color=c, lw=1.5)
     return fig
 
-# %% ../nbs/12_fusing.ipynb #c069
+# %% ../nbs/12_fusing.ipynb #c071
 def job_row(
     job:Job, # fused or kept
 ) -> tuple:  # (ir, vi, fused, name) as `show_fused` takes them
@@ -518,7 +519,7 @@ def score_job(
     pair = job.read()
     return score(luma(read_image(job.out)), pair.ir[0].numpy(), pair.vi[0].numpy())
 
-# %% ../nbs/12_fusing.ipynb #c072
+# %% ../nbs/12_fusing.ipynb #c074
 def scene_files(
     folder:str|Path,  # where the two files are written
     seed:int=3,       # of the scene
@@ -536,7 +537,7 @@ def mean_scores(
     if not scores: raise ValueError('there are no scores to average')
     return {k: float(np.mean([float(o[k]) for o in scores])) for k in scores[0]}
 
-# %% ../nbs/12_fusing.ipynb #c075
+# %% ../nbs/12_fusing.ipynb #c078
 EXAMPLES = """examples:
   smfnet_fuse ir.png vi.png fused.png      two files into one
   smfnet_fuse ir/ vi/ fused/               two folders into a folder, pairs by name (07_ir.png and 07_vis.jpg are pair 07)
@@ -575,7 +576,7 @@ def make_parser() -> argparse.ArgumentParser:
     add('--quiet', action='store_true', help='print errors only')
     return p
 
-# %% ../nbs/12_fusing.ipynb #c077
+# %% ../nbs/12_fusing.ipynb #c080
 def report(
     jobs:list[Job],      # after fusing
     quiet:bool=False,    # errors only
@@ -596,7 +597,7 @@ def report(
         print(f"{n['fused']} fused{kept} in {sum(j.seconds for j in jobs):.1f} s: {where}")
     return int(n['failed'] > 0)
 
-# %% ../nbs/12_fusing.ipynb #c078
+# %% ../nbs/12_fusing.ipynb #c081
 def stop(*_):
     "Answer a request to end (SIGTERM) like Ctrl-C, so that temporary files go."
     raise KeyboardInterrupt

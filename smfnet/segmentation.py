@@ -192,6 +192,7 @@ SEGMENTATION_PRESETS = dict( # size (h, w), segmenter, power of `class_weights`,
     cpu=dict(size=(120,160), segmenter='tiny', power=.5, optimizer='adamw', steps=300, batch=8, lr=4e-3, schedule='cosine', warmup=20, clip=0),
     smoke=dict(size=(64,96), segmenter='tiny', power=.5, optimizer='adamw', steps=20, batch=4, lr=2e-3, schedule='constant', clip=0))
 
+# %% ../nbs/16_segmentation.ipynb #c031
 def segmentation_task(
     classes:tuple[str,...], # names
     data:str,               # in words
@@ -210,6 +211,7 @@ def segmentation_task(
     network = 'MobileNetV2-DeepLabV3+ ' + (f'from {Path(pretrained).name}' if pretrained else f"{rest['segmenter']}, random start")
     return Task('segmentation', 'IoU', data, network, tuple(rest['size']), lambda: make_segmenter(classes, rest['segmenter'], pretrained), segmentation_loss(weights), score, cfg, rest['optimizer'])
 
+# %% ../nbs/16_segmentation.ipynb #c032
 def segmentation_parts(
     data:str='',             # 'train->test': names in `DATASETS` with labels; one name or a folder with ir/, vi/ and labels/, to be divided 8 : 1 : 1; '' for embedded scenes
     size:tuple=(120,160),    # (h, w) of the labels

@@ -15,7 +15,7 @@ TASKS = {'segmentation':('IoU', len(MFNET_CLASSES)), 'detection':('AP50', 6)}
 def papermill(name, tmp_path, *parameters):
     out = tmp_path/'executed.ipynb'
     args = [sys.executable, '-m', 'papermill', '--log-level', 'ERROR', root/'nbs'/f'{name}.ipynb', out, '-k', 'python3', '-p', 'out', tmp_path/'study', *parameters]
-    r = subprocess.run([str(a) for a in args], cwd=root, capture_output=True, text=True, env={**os.environ, 'MPLBACKEND':'agg', 'OMP_NUM_THREADS':'1'})
+    r = subprocess.run([str(a) for a in args], cwd=root, capture_output=True, text=True, env={**{k: v for k,v in os.environ.items() if k != 'MPLBACKEND'}, 'OMP_NUM_THREADS':'1'}) # agg would draw nothing into the notebook
     return r, out
 
 @pytest.mark.parametrize('name', TASKS)

@@ -120,7 +120,7 @@ def test_tiles_equal_the_whole_image(model, size):
         with torch.inference_mode(): assert (stream(model, p.ir[None], p.vi[None], side, folder) - whole).abs().max() < 1e-4
 
 def test_shipped_weights_in_tiles_and_in_half_precision():
-    net, p = load_model('ivf', 'cpu'), render_scene(6, size=(81,103)).pair()
+    net, p = load_model('ivf', 'cpu'), render_scene(6, size=(65,79)).pair()
     whole = fuse_batch(net, p.ir[None], p.vi[None])
     with torch.inference_mode(): assert (stream(net, p.ir[None], p.vi[None], 48) - whole).abs().max() < 1e-4
     gap = (fuse_batch(net, p.ir[None], p.vi[None], precision='bf16') - whole).abs()
