@@ -134,7 +134,7 @@ def sweep_base(
     base:nn.Module,   # the encoder's `BFE`
     s:FeatureMap,     # shallow features of one modality, which are overwritten
 ) -> FeatureMap:      # base features of that modality
-    "Base branch of one modality (Eqs. 9-10)."
+    "`BFE` of one modality, in sweeps."
     for block in base:
         y = s
         for layer in block.layers: y = transform(sweep, layer, y, out=sweep.new(s.data.shape[2]))
@@ -146,7 +146,7 @@ def sweep_detail(
     detail:CAI,           # the encoder's detail branch
     *shallow:FeatureMap,  # shallow features of both modalities
 ) -> FeatureMap:          # sum of their detail features
-    "Detail branch, summed over the modalities (Eqs. 1-6)."
+    "`CAI`, summed over the modalities, in sweeps."
     c = shallow[0].data.shape[2]
     out, halves = sweep.new(c), lambda f: f.chunk(2, dim=1)
     for i,s in enumerate(shallow):
@@ -161,7 +161,7 @@ def sweep_branch(
     *src:FeatureMap,  # of which it sees the sum
     out:FeatureMap,   # to which its result is added
 ) -> FeatureMap:      # `out`
-    "Fusion layer of the base or of the detail branch (Sec. 2.1; Eqs. 7-8)."
+    "Fusion layer of the base or of the detail branch, in sweeps (Sec. 2.1)."
     if isinstance(layer, TransformerBlock): return transform(sweep, layer, *src, out=out, add=True)
     return sweep.map(lambda *o: layer(add_up(*o)), *src, halo=2*len(layer.layers), out=out, add=True)
 
@@ -188,7 +188,7 @@ def sweep_graph(
     fuse:nn.Module,        # its fusion layer
     *shallow:FeatureMap,   # shallow features of both modalities
 ) -> FeatureMap:           # fused graph features on the node grid
-    "Graph branch and its fusion layer (Eqs. 11-16)."
+    "`GR` and its fusion layer, in sweeps."
     nodes, pools = graph.nodes, [sweep_pools(sweep, graph.nodes, s) for s in shallow]
     if nodes.kind == 'pooled': # the coarse ones, convolved on their own grid
         pools = [[p[0]] + [sweep.map(conv, o, halo=1, out=sweep.new(o.data.shape[2], o.size)) for conv,o in zip(nodes.convs[1:], p[1:])] for p in pools]
