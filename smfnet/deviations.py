@@ -63,7 +63,7 @@ LEDGER += [
         'the text; a full 3×3 projection is not MDTA', '[06](06_bfe.ipynb)'),
     Deviation(8, 'Sec. 2.2.2', 'width of the LeFF not given', '–', 'expansion 2', 'our choice, a field of `ModelConfig`', '[04](04_blocks.ipynb)'),
     Deviation(9, 'Eq. 11', '"pooling and convolution" in three branches; scales not given', 'no pooling: dilated convolutions with rates 4, 8, 16', 'pooled by 1, 2, 4 (default) or dilated, on a node grid of half the resolution',
-        'the text; the grid keeps the graph affordable at full size', '[07](07_graph.ipynb#eq-11)'),
+        'the text; the grid keeps the graph affordable at full size', '[07](07_graph.ipynb#eq-11), [below](#tried)'),
     Deviation(10, 'Eq. 12-14', 'N(l) described in words', '–', 'every ordered pair of scales of a modality, and equal scales across modalities in both directions', 'the arrows in the text', '[07](07_graph.ipynb#eq-14)'),
     Deviation(11, 'Eq. 14-15', 'm carries the index k, over which the sum runs', '–', 'mₗ: one message for each receiver', 'a summed index cannot be free', '[07](07_graph.ipynb#eq-15)'),
     Deviation(12, 'Eq. 16', 'sum of GRU updates over the senders', '–', 'one update with the summed message', 'the sum is already in m; twice summed, a node with three senders would triple at each step', '[07](07_graph.ipynb#eq-16)'),
@@ -72,12 +72,12 @@ LEDGER += [
 
 # %% ../nbs/18_deviations.ipynb #c013
 LEDGER += [
-    Deviation(14, 'Eq. 20', 'Gram matrix of an image', '–', 'of one channel: 1×1, the mean energy (default); option `patches` keeps structure', 'the equation as printed; the option because it says so little', '[09](09_losses.ipynb#eq-20)'),
+    Deviation(14, 'Eq. 20', 'Gram matrix of an image', '–', 'of one channel: 1×1, the mean energy (default); option `patches` keeps structure', 'the equation as printed; the option because it says so little', '[09](09_losses.ipynb#eq-20), [below](#tried)'),
     Deviation(15, 'Eq. 21-25', 'labels and probabilities of an image are not explained', 'softmax over one channel: constant 1, gradient exactly 0', 'truth: source above its mean; membership: sigmoid of the distance to it, width 0.1; foreground and background, one set per batch',
-        'well posed, differentiable, needs no labels', '[09](09_losses.ipynb#eq-23)'),
+        'well posed, differentiable, needs no labels', '[09](09_losses.ipynb#eq-23), [below](#tried)'),
     Deviation(16, 'Eq. 26-27', 'CC not defined for many channels', 'turned into a Python number: no gradient', 'Pearson over pixels for each channel, averaged; differentiable', 'a loss must train', '[09](09_losses.ipynb#eq-26)'),
     Deviation(17, 'Eq. 27', 'CC(detail)² + CC(interact)²', 'adds CC(detail)² twice and drops CC(interact)', 'as printed', 'the release computes the second number and does not use it', '[09](09_losses.ipynb#eq-27)'),
-    Deviation(18, 'Eq. 28, Sec. 3.1', 'α₄ = 10 (decomposition), α₅ = 2 (gradient)', '2 and 10', 'as released; preset `as_printed` for the other', 'the gradient is what makes the picture: most likely swapped in print', '[09](09_losses.ipynb#eq-28)'),
+    Deviation(18, 'Eq. 28, Sec. 3.1', 'α₄ = 10 (decomposition), α₅ = 2 (gradient)', '2 and 10', 'as released; preset `as_printed` for the other', 'the gradient is what makes the picture: most likely swapped in print', '[09](09_losses.ipynb#eq-28), [below](#tried)'),
     Deviation(19, 'Eq. 17', 'L_grad without arguments', 'of the visible image', 'as released', 'visible texture is what a second gradient term can protect', '[09](09_losses.ipynb#eq-17)'),
     Deviation(20, 'Eq. 18, 30', '∇ not specified', '–', '|∂x| + |∂y| of the unnormalised Sobel operator', 'the root of squares has no derivative at 0', '[09](09_losses.ipynb#eq-30)'),
     Deviation(21, 'Eq. 29-30', 'max of two images', '–', 'elementwise, separately for intensity and gradient', 'the only reading with a picture as target', '[09](09_losses.ipynb#eq-29)'),
@@ -99,7 +99,7 @@ LEDGER += [
     Deviation(23, 'Sec. 3', 'not mentioned', "stretches each fused image to the full range before saving", 'not done; reported separately where shown', 'it moves every metric', 'below'),
     Deviation(24, 'Sec. 3.1', 'validates on 50 RoadScene pairs and tests on them', '–', 'validation pairs are held out from the training pairs', 'a test set that chose the model is not a test set', '[11](11_training.ipynb)'),
     Deviation(25, 'Sec. 3.1', '1083 MSRS training pairs', '–', 'shipped weights: RoadScene/train and MSRS/train, the latter a part of the official *test* split', 'the official training split was not at hand; MSRS/test here are other pairs, of scenes that training has not seen', '[03](03_datasets.ipynb)'),
-    Deviation(26, 'Table 4', 'SSIM column', '–', 'not compared across rows', 'values near 0.3 and near 1.55 cannot come from one formula', 'below'),
+    Deviation(26, 'Table 4', 'SSIM column', '–', 'not compared across rows', 'what is done with the black background decides between values near 0.3 and near 1.5', 'below, [14](14_experiments.ipynb)'),
     Deviation(27, 'Sec. 3.1', '"eight metrics", nine names', '–', 'nine are computed, SCD among them', 'the tables have eight columns, without SCD', 'below'),
     Deviation(28, 'Sec. 3.1', '"MSRS (36 pairs)"', '–', '36 pairs too, every tenth of the official test split, and said so', 'the official test split has 361', '[13](13_evaluating.ipynb)'),
     Deviation(29, 'Sec. 3.1', 'Adam, 1e-4; no schedule', 'one Adam for each part, halved every 20 epochs down to 1e-6; gradient norm of each part clipped at 0.01', 'one Adam; the same schedule within each stage; one norm over all parameters, clipped at 0.01', 'the paper is silent; Adam hardly sees the scale of a gradient', 'below, [11](11_training.ipynb)'),
@@ -107,13 +107,13 @@ LEDGER += [
 ]
 LEDGER.sort(key=lambda e: e.number)
 
-# %% ../nbs/18_deviations.ipynb #c035
+# %% ../nbs/18_deviations.ipynb #c040
 class EqMark(NamedTuple):
     "A symbol whose docstring cites an equation, and the notebook that it comes from."
     symbol:str   # 'module.Class.method'
     notebook:str # '09_losses.ipynb'
 
-# %% ../nbs/18_deviations.ipynb #c036
+# %% ../nbs/18_deviations.ipynb #c041
 _NUM = r'\d+(?:\s*[-–]\s*\d+)?'
 _CITE = re.compile(rf'\bEqs?\.\s*({_NUM}(?:(?:,?\s+and|,)\s+{_NUM})*)')
 
@@ -126,7 +126,7 @@ def cited(
         for a,b in re.findall(r'(\d+)(?:\s*[-–]\s*(\d+))?', group): found |= set(range(int(a), int(b or a)+1))
     return sorted(found)
 
-# %% ../nbs/18_deviations.ipynb #c038
+# %% ../nbs/18_deviations.ipynb #c043
 def eq_index(
     package:str|Path|None=None, # folder of exported modules; None: this package
 ) -> dict[int,list[EqMark]]:    # equation -> symbols, in the order of the notebooks
@@ -145,7 +145,7 @@ def eq_index(
         if made and f.stem != 'deviations': visit(ast.parse(text).body, f.stem, made[1])
     return {n: sorted(index[n], key=lambda m: m.notebook) for n in sorted(index)}
 
-# %% ../nbs/18_deviations.ipynb #c040
+# %% ../nbs/18_deviations.ipynb #c045
 def displayed(
     notebook:str|Path, # an .ipynb file
 ) -> tuple[set,set]:   # equations shown with number and anchor; equations linked to
@@ -155,7 +155,7 @@ def displayed(
     find = lambda pattern: {int(n) for n in re.findall(pattern, text)}
     return find(r'\\tag\{(\d+)\}') & find(r'<a id="eq-(\d+)"></a>'), find(r'\(\S*#eq-(\d+)\)')
 
-# %% ../nbs/18_deviations.ipynb #c041
+# %% ../nbs/18_deviations.ipynb #c046
 def eq_gaps(
     package:str|Path|None=None, # folder of exported modules; None: this package
     nbs:str|Path|None=None,     # folder of notebooks; None: this project's
@@ -174,7 +174,7 @@ def eq_gaps(
                 gaps.append(f'Eq. {n}: {m.symbol} cites it, but {m.notebook} neither displays nor links it')
     return gaps
 
-# %% ../nbs/18_deviations.ipynb #c044
+# %% ../nbs/18_deviations.ipynb #c049
 def eq_table(
     package:str|Path|None=None, # folder of exported modules; None: this package
     prefix:str='',              # put before notebook names in links, for instance 'nbs/'
