@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ALL', 'LayerNorm2d', 'pixel_major', 'mix_channels', 'Pointwise', 'pointwise', 'depthwise', 'channel_gram',
            'channel_sums', 'sums_to_map', 'channel_map', 'map_matrix', 'apply_matrix', 'apply_map', 'project', 'MDTA',
-           'LeFF', 'TransformerBlock', 'BRB', 'Sobel', 'GRDB']
+           'gelu', 'LeFF', 'TransformerBlock', 'BRB', 'Sobel', 'GRDB']
 
 # %% ../nbs/04_blocks.ipynb #c003
 import torch
@@ -52,7 +52,8 @@ def mix_channels(
     bias:Tensor|None=None, # (cout)
 ) -> Tensor:               # (b cout h w), pixel-major
     "One matrix on the channel vector of every pixel."
-    return F.linear(x.movedim(-3,-1), weight.flatten(1), bias).movedim(-1,-3)
+    if not torch.compiler.is_compiling() and torch.get_num_threads() == 1: return F.linear(x.movedim(-3,-1), weight.flatten(1), bias).movedim(-1,-3)
+    return F.conv2d(x, weight.reshape(*weight.shape[:2], 1, 1), bias)
 
 class Pointwise(nn.Conv2d):
     "1×1 convolution: mixes channels, sees one pixel."
@@ -195,6 +196,12 @@ class MDTA(nn.Module):
         return self.mix(x, self.matrix(self.sums(x)))
 
 # %% ../nbs/04_blocks.ipynb #c062
+def gelu(
+    x:Tensor, # (b c h w), pixel-major
+) -> Tensor:  # (b c h w)
+    "x times the normal distribution function at x."
+    return F.gelu(x.movedim(1,-1)).movedim(-1,1)
+
 class LeFF(nn.Module):
     "Locally-enhanced feed-forward network: a depthwise convolution between the two pointwise ones (Sec. 2.2.2; ledger D-08)."
     def __init__(self,
@@ -206,7 +213,7 @@ class LeFF(nn.Module):
     def forward(self,
         x:Tensor, # features (b c h w)
     ) -> Tensor:  # (b c h w)
-        return self.down(F.gelu(self.local(F.gelu(self.up(x)))))
+        return self.down(gelu(self.local(gelu(self.up(x)))))
 
 # %% ../nbs/04_blocks.ipynb #c067
 class TransformerBlock(nn.Module):
