@@ -82,8 +82,8 @@ def keep_memory(
     if not sys.platform.startswith('linux'): return False
     try: mallopt = ctypes.CDLL('libc.so.6').mallopt
     except (OSError, AttributeError): return False
-    TRIM, PAD, MMAP = -1, -2, -3 # M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD of <malloc.h>
-    return all([mallopt(MMAP, threshold), mallopt(TRIM, 2**31-1), mallopt(PAD, 2**26)])
+    TRIM, PAD, MMAP = -1, -2, -3 # M_TRIM_THRESHOLD (-1: never), M_TOP_PAD, M_MMAP_THRESHOLD of <malloc.h>
+    return all([mallopt(MMAP, threshold), mallopt(TRIM, -1), mallopt(PAD, 2**26)])
 
 # %% ../nbs/00_core.ipynb #c023
 def project_root() -> Path: # folder that holds settings.ini and nbs/, or the current folder outside a clone
