@@ -98,10 +98,14 @@ def test_processes_stop_together(tmp_path):
     finish(fork(go))
     assert len(rows(tmp_path)) == state_note(tmp_path)['step'] == 3
 
+LAUNCHERS = dict(torchrun='torchrun --nproc-per-node 2 --master-port', accelerate='accelerate launch --cpu --num_machines 1 --num_processes 2 --mixed_precision no --dynamo_backend no --main_process_port')
+
 @pytest.mark.slow
-def test_torchrun_trains_in_two_processes(tmp_path):
+@pytest.mark.parametrize('launcher', LAUNCHERS)
+def test_launchers_train_in_two_processes(tmp_path, launcher):
     with socket.socket() as s: s.bind(('127.0.0.1', 0)); port = s.getsockname()[1]
-    r = subprocess.run([Path(sys.executable).parent/'torchrun', '--nproc-per-node', '2', '--master-port', str(port), '-m', 'smfnet.training', '--device', 'cpu', '--preset', 'smoke',
+    command, *options = LAUNCHERS[launcher].split()
+    r = subprocess.run([Path(sys.executable).parent/command, *options, str(port), '-m', 'smfnet.training', '--device', 'cpu', '--preset', 'smoke',
                         '--model', 'smoke', '--scenes', '1', '--steps', '2', '--validate-every', '0', '--out', tmp_path/'run'], env=env, cwd=root, capture_output=True, text=True)
     assert r.returncode == 0, r.stderr[-3000:]
     assert r.stdout.strip() == str(tmp_path/'run/stage1.safetensors') and len(rows(tmp_path/'run')) == 2
