@@ -1124,19 +1124,20 @@ def scene_pairs(
     "A small data set out of nothing."
     return [render_scene(seed+i, size, time).pair() for i in range(n)]
 
-COLOURS = np.array([(40,40,40),(64,120,220),(230,80,60),(120,220,200),(150,110,200),(240,220,60),(110,200,90),(250,150,40),(220,120,200)],np.uint8)
+COLOURS = np.array([(40,40,40),(86,180,233),(213,94,0),(0,158,115),(204,121,167),(240,228,66),(0,114,178),(230,159,0),(200,200,200)],np.uint8) # of Okabe and Ito: apart for colour-blind eyes
 
 def contact_sheet(
     seeds,                # of the scenes, one column each
     size:tuple=(240,320),
     time:str|None=None,
     width:float=2.,       # of a column, inches
-):                        # matplotlib figure: ir, vi, labels with boxes
+):                        # matplotlib figure: ir, vi, labels with boxes and the colours of the classes
     "Look at many scenes at once."
     import matplotlib.pyplot as plt
     scenes = [render_scene(s, size, time) for s in seeds]
-    n = len(scenes)
-    fig,ax = plt.subplots(3, n, figsize=(width*n, width*3*size[0]/size[1]), squeeze=False, gridspec_kw=dict(wspace=.02,hspace=.02,left=.05,right=.995,top=.995,bottom=.005))
+    n, room = len(scenes), .45 # inches for the legend
+    high = width*3*size[0]/size[1] + room
+    fig,ax = plt.subplots(3, n, figsize=(width*n,high), squeeze=False, gridspec_kw=dict(wspace=.02,hspace=.02,left=.05,right=.995,top=.995,bottom=room/high))
     for k,s in enumerate(scenes):
         ax[0,k].imshow(s.ir, cmap='gray', vmin=0, vmax=1)
         ax[1,k].imshow(s.vi)
@@ -1144,6 +1145,8 @@ def contact_sheet(
         for b in s.boxes: ax[2,k].add_patch(plt.Rectangle((b.x0-.5,b.y0-.5), b.x1-b.x0, b.y1-b.y0, fill=False, lw=.6, ec='w'))
     for r,name in enumerate(('ir','vi','labels, boxes')): ax[r,0].set_ylabel(name)
     for a in ax.ravel(): a.set(xticks=[], yticks=[])
+    key = [plt.Rectangle((0,0), 1, 1, color=c/255, label=o) for c,o in zip(COLOURS[1:], MFNET_CLASSES[1:])]
+    fig.legend(handles=key, ncols=4, fontsize=7, loc='lower center', frameon=False, handlelength=1, columnspacing=1, borderpad=0)
     return fig
 
 # %% ../nbs/02_scenes.ipynb #c115

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['SUMMANDS', 'BRANCHES', 'LETTERS', 'MAX_UPLOAD', 'LEGEND', 'shrink_pair', 'Probe', 'probe', 'Summand', 'with_weights',
            'contributions', 'bar_html', 'image_gradient', 'signed_colours', 'to_png', 'mean3', 'gradient_limit',
-           'gradient_picture', 'pulls', 'pulls_svg', 'Letter', 'explain', 'FineTune', 'start', 'stop', 'curve_png',
-           'read_upload', 'pair_from_uploads', 'view', 'wipe', 'scores_html', 'channel_cc', 'channel_picture',
-           'channels_png', 'row', 'picture', 'message', 'WeightSliders', 'PairChooser', 'read_choice', 'LossPanel',
-           'draw', 'TunePanel', 'fuse_now', 'finish', 'FusePanel', 'draw_wipe', 'start_fusing', 'fuse_and_score',
-           'FeaturePanel', 'Companion']
+           'gradient_picture', 'pulls', 'pulls_svg', 'Letter', 'summand', 'explain', 'FineTune', 'start', 'stop',
+           'curve_png', 'read_upload', 'pair_from_uploads', 'view', 'wipe', 'scores_html', 'channel_cc',
+           'channel_picture', 'channels_png', 'row', 'picture', 'message', 'note', 'WeightSliders', 'pair_png',
+           'PairChooser', 'read_choice', 'LossPanel', 'draw', 'TunePanel', 'fuse_now', 'finish', 'FusePanel',
+           'draw_wipe', 'start_fusing', 'fuse_and_score', 'FeaturePanel', 'Companion']
 
 # %% ../nbs/17_widgets.ipynb #c003
 import html, io, math, tempfile, threading, time
@@ -115,14 +115,16 @@ def bar_html(
     parts:dict,    # label -> value, from `contributions`
     stage:int,     # 1 or 2
     title:str='',  # what the bar shows
+    mark:str='',   # label of the block to point out
 ) -> str:          # HTML
     "A stacked bar of shares, with the total and a legend that gives each share."
     colour, total = {s.label: s.colour for s in SUMMANDS[stage]}, sum(parts.values())
     share = {k: 100*v/total if total else 0. for k,v in parts.items()}
+    framed = ';box-shadow:inset 0 0 0 2px #000'
     block = lambda k: (f'<div class="smf-block" title="{k}: {share[k]:.1f} %" style="width:{share[k]:.2f}%;background:{colour[k]};color:#000;overflow:hidden;'
-                       f'white-space:nowrap;text-align:center">{share[k]:.0f} %</div>' if share[k] >= .05 else '')
-    key = lambda k: (f'<span style="white-space:nowrap;margin-right:1em"><span style="display:inline-block;width:.8em;height:.8em;background:{colour[k]}"></span> '
-                     f'{k}: {parts[k]:.3f} ({share[k]:.1f} %)</span> ')
+                       f'white-space:nowrap;text-align:center{framed if k == mark else ""}">{f"{share[k]:.0f} %" if share[k] >= 7 else "&nbsp;"}</div>' if share[k] >= .05 else '')
+    key = lambda k: (f'<span style="white-space:nowrap;margin-right:1em{";font-weight:bold" if k == mark else ""}"><span style="display:inline-block;width:.8em;height:.8em;'
+                     f'background:{colour[k]}"></span> {k}: {parts[k]:.3f} ({share[k]:.1f} %)</span> ')
     return (f'<div style="line-height:1.6"><b>{title}</b>: total {total:.3f}<div style="display:flex;width:100%;height:1.7em;line-height:1.7em">'
             + ''.join(map(block, parts)) + f'</div><div>{"".join(map(key, parts))}</div></div>')
 
@@ -177,12 +179,13 @@ def gradient_picture(
     w:LossWeights,  # see `LossWeights`
     limit:float,    # from `gradient_limit`
     width:int=320,  # of one image, px
-) -> bytes:         # PNG: each image, and right of it its gradient
+) -> bytes:         # PNG: each image, and right of it its gradient; one image below the other
     "The images that a stage makes, and where its loss wants them darker (orange) or brighter (purple), averaged over 3×3 px."
     gap = np.ones((next(iter(p.images.values())).shape[0], 3, 3), np.float32)
     g = {n: mean3(x) for n,x in image_gradient(p, w).items()}
-    cells = [o for n,x in p.images.items() for o in (np.repeat(x[...,None], 3, -1), gap, signed_colours(g[n], limit), gap)]
-    return to_png(np.concatenate(cells[:-1], 1), width*2*len(p.images))
+    lines = [np.concatenate((np.repeat(x[...,None], 3, -1), gap, signed_colours(g[n], limit)), 1) for n,x in p.images.items()]
+    space = np.ones((3, lines[0].shape[1], 3), np.float32)
+    return to_png(np.concatenate([o for line in lines for o in (line, space)][:-1]), width*2)
 
 # %% ../nbs/17_widgets.ipynb #c038
 def pulls(
@@ -209,9 +212,10 @@ def pulls_svg(
     for i,(k,name) in enumerate((k,n) for k,n in BRANCHES.items() if k in terms):
         v, y, goal = float(terms[k]), 22+26*i, 1. if k == 'cc_base' else 0.
         width = min(16., 4*abs(force[k])**.5)
-        head = f'<path d="M{X(goal):.1f} {y} l{-9 if goal > v else 9} -7 v14 z" fill="#D55E00"/>' if width > .4 and abs(X(goal)-X(v)) > 9 else ''
+        wide, back = 4+width/2, math.copysign(min(8+width/2, abs(X(goal)-X(v))), v-goal) # half of the head's height; from its tip to the shaft
+        head = f'<path d="M{X(goal):.1f} {y} l{back:.1f} {-wide:.1f} v{2*wide:.1f} z" fill="#D55E00"/>' if width > .4 else ''
         rows.append(f'<text x="0" y="{y+4}">{name}</text><line x1="60" x2="400" y1="{y}" y2="{y}" stroke="#bbb"/>'
-                    f'<line class="smf-pull" x1="{X(v):.1f}" x2="{X(goal):.1f}" y1="{y}" y2="{y}" stroke="#D55E00" stroke-width="{width:.2f}"/>{head}'
+                    f'<line class="smf-pull" x1="{X(v):.1f}" x2="{X(goal)+back:.1f}" y1="{y}" y2="{y}" stroke="#D55E00" stroke-width="{width:.2f}"/>{head}'
                     f'<circle cx="{X(v):.1f}" cy="{y}" r="6" fill="#0072B2"/><text x="412" y="{y+4}">{v:+.2f}, force {abs(force[k]):.2f}</text>')
     y = 22+26*len(rows)
     axis = ''.join(f'<text x="{X(v):.0f}" y="{y}" text-anchor="middle">{v:+d}</text>' for v in (-1,0,1)).replace('+0','0')
@@ -225,36 +229,51 @@ class Letter:
     symbol:str   # as printed
     stages:tuple # whose total it stands in
     top:float    # end of its slider
-    text:str     # what it does
+    short:str    # what its term wants, beside the slider
+    wants:str    # the same in a sentence
+    more:str     # what a larger value brings and costs
+    look:str     # what moves on the page
 
-_split = ("weighs the decomposition. It looks at features, not at images: it pulls what the <i>detail</i> branches say about infrared and visible apart (correlation towards 0) and lets their "
-          "<i>bases</i> agree (towards 1). The gradient picture stays as it is; the arrows thicken. More of it: cleaner separation, and less attention for the picture.")
+_wants = 'features of infrared and visible to have nothing in common (correlation 0) and their <i>base</i> features to agree (correlation 1).'
+_more, _look = 'cleaner separation of what the two sources tell, and less attention for the picture.', 'the arrows: they thicken. The gradient picture stays, because this term never looks at an image.'
 LETTERS = dict(
-    alpha1 = Letter('α₁', (1,), 20., _split),
-    alpha2 = Letter('α₂', (1,), 20., "adds a second share of the <i>visible</i> edges. More of it: texture of the visible reconstruction comes first; the infrared one does not feel it."),
-    alpha3 = Letter('α₃', (1,), 20., "weighs structural similarity of both reconstructions: local contrast and pattern, forgiving about plain brightness. At 0 only edges and the Gram and Lovász terms are left."),
-    beta1  = Letter('β₁', (1,), 20., "weighs the edges of both reconstructions. More of it: sharp outlines, where SSIM alone would accept a slight blur."),
-    alpha4 = Letter('α₄', (2,), 20., _split + " In this stage the <i>graph</i> features are pulled apart too."),
-    alpha5 = Letter('α₅', (2,), 20., "weighs edges of the fused image: at every pixel it should be as steep as the steeper source. More of it: texture and outlines of both, noise included; "
-                    "at 0 only brightness counts, and the fused image drifts to the brighter of the two sources."),
-    delta  = Letter('δ', (1,2), 2., "keeps the denominator of the decomposition, CC of the bases + δ, above 0. Larger: it matters less whether the bases agree, and the whole term shrinks."),
+    alpha1 = Letter('α₁', (1,), 20., 'details apart, bases alike', f'the <i>detail</i> {_wants}', _more, _look),
+    alpha2 = Letter('α₂', (1,), 20., 'edges of the visible image, once more', 'the edges of the visible reconstruction to be those of the visible image: a second share, on top of β₁.',
+                    'texture of the visible reconstruction comes first; the infrared one does not feel it.', 'the lower gradient picture.'),
+    alpha3 = Letter('α₃', (1,), 20., 'same pattern as the source (SSIM)', 'both reconstructions to have the local contrast and pattern of their source; plain brightness counts little.',
+                    'pattern before everything else; at 0 only edges and the two terms without a weight are left.', 'both gradient pictures.'),
+    beta1  = Letter('β₁', (1,), 20., 'edges of both images', 'the edges of both reconstructions to be those of their source.',
+                    'sharp outlines, where SSIM alone would accept a slight blur.', 'both gradient pictures.'),
+    alpha4 = Letter('α₄', (2,), 20., 'details and graphs apart, bases alike', f'the <i>detail</i> and <i>graph</i> {_wants}', _more, _look),
+    alpha5 = Letter('α₅', (2,), 20., 'edges of the sharper source', 'the fused image to be as steep, at every pixel, as the steeper of the two sources.',
+                    'texture and outlines of both, noise included; at 0 only brightness counts, and the fused image drifts to the brighter source.', 'the gradient picture: its colours deepen. The arrows stay.'),
+    delta  = Letter('δ', (1,2), 2., 'softens the decomposition', 'nothing of its own: it keeps the denominator of the decomposition, correlation of the bases + δ, above 0.',
+                    'it matters less whether the bases agree, and the whole term shrinks.', 'the arrows: a larger δ thins them, most of all that of the base.'),
 )
 
 # %% ../nbs/17_widgets.ipynb #c047
+def summand(
+    name:str,  # field of `LossWeights`, key of `LETTERS`
+    stage:int, # 1 or 2, one of its stages
+) -> Summand:
+    "The block that a weight moves; δ stands inside the decomposition."
+    return next(s for s in SUMMANDS[stage] if s.weight == name or (name == 'delta' and s.terms == ('decomp',)))
+
 def explain(
     name:str,       # field of `LossWeights`, key of `LETTERS`
     p:Probe,        # of one of its stages
     w:LossWeights,  # as the sliders stand
 ) -> str:           # HTML
     "What the weight does, and what its block is now and would be with the paper's value."
-    l, paper = LETTERS[name], LossWeights()
-    label = next((s.label for s in SUMMANDS[p.stage] if s.weight == name or (name == 'delta' and s.terms == ('decomp',))), None)
+    l, s, paper = LETTERS[name], summand(name, p.stage), LossWeights()
     def share(w):
         c = contributions(p.terms, w, p.stage)
-        return 100*c[label]/(sum(c.values()) or 1)
+        return 100*c[s.label]/(sum(c.values()) or 1)
     value = lambda w: f'{getattr(w, name):g}'
-    return (f"<b>{l.symbol} = {value(w)}</b> {l.text} <b>Now</b>: {share(w):.1f} % of the total; with the paper's {l.symbol} = {value(paper)} and the other sliders as they are, "
-            f"{share(replace(w, **{name: getattr(paper, name)})):.1f} %.")
+    now, then = share(w), share(replace(w, **{name: getattr(paper, name)}))
+    then = f"; with the paper's {l.symbol} = {value(paper)} it would be {then:.1f} %" if value(w) != value(paper) else ''
+    return (f'<div style="border-left:.5em solid {s.colour};padding-left:.7em;line-height:1.5"><b>{l.symbol} = {value(w)}</b> (paper: {value(paper)}). '
+            f'The block “{s.label}” is <b>{now:.1f} % of the total</b>{then}.<br><b>It wants</b> {l.wants}<br><b>More of it</b>: {l.more}<br><b>Watch</b> {l.look}</div>')
 
 # %% ../nbs/17_widgets.ipynb #c052
 class FineTune:
@@ -284,6 +303,10 @@ class FineTune:
     def fused(self) -> Tensor: # (1 h w)
         "The whole pair, fused by the network as it is now."
         return fuse_batch(self.model, self.pair.ir[None], self.pair.vi[None])[0]
+    def cc(self) -> dict: # branch -> correlation of infrared and visible features
+        "The correlations of the whole pair, as the decomposition uses them."
+        with torch.no_grad(): f = self.model.encode(self.pair.ir[None], self.pair.vi[None])
+        return {b: float(corrcoef(x, y)) for b in BRANCHES.values() for x,y in [(getattr(f, f'{b}_ir'), getattr(f, f'{b}_vi'))] if x is not None}
 
 # %% ../nbs/17_widgets.ipynb #c055
 def start(
@@ -329,6 +352,7 @@ def curve_png(
         ax.plot(np.arange(1, len(y)+1), mean/(y[:4].mean() or 1.), style, color=colour, label=name, lw=1.6, marker='.' if len(y) < 3 else None)
     ax.set(xlabel='step', ylabel='relative to the start', ylim=(0,2), xlim=(1, max(20, len(history))))
     ax.axhline(1, color='#bbb', lw=.8, zorder=0); ax.legend(ncols=2, fontsize=8, loc='upper right')
+    ax.xaxis.get_major_locator().set_params(integer=True)
     out = io.BytesIO(); fig.savefig(out, format='png')
     return out.getvalue()
 
@@ -389,12 +413,14 @@ def wipe(
 def scores_html(
     rows:dict, # name -> scores, from `score`
 ) -> str:      # HTML
-    "Metrics as a table with a row for each image; larger is better in all of them."
+    "Metrics as a table with a row for each image; larger is better in all of them, the largest is bold."
     keys = list(next(iter(rows.values())))
+    best = {k: max(float(s[k]) for s in rows.values()) for k in keys}
+    value = lambda s, k: f'<b>{float(s[k]):.3f}</b>' if float(s[k]) == best[k] else f'{float(s[k]):.3f}'
     cell = lambda o, tag='td': f'<{tag} style="padding:.1em .6em;text-align:right">{o}</{tag}>'
     head = ''.join(cell(o, 'th') for o in ('', *keys))
-    body = ''.join(f"<tr>{cell(html.escape(n), 'th')}{''.join(cell(f'{float(s[k]):.3f}') for k in keys)}</tr>" for n,s in rows.items())
-    return f'<div style="overflow-x:auto"><table style="border-collapse:collapse;line-height:1.6"><tr>{head}</tr>{body}</table></div>'
+    body = ''.join(f"<tr>{cell(html.escape(n), 'th')}{''.join(cell(value(s, k)) for k in keys)}</tr>" for n,s in rows.items())
+    return f'<div style="overflow-x:auto"><table style="border-collapse:collapse;line-height:1.6"><tr>{head}</tr>{body}</table>Larger is better in every column; the larger value is bold.</div>'
 
 # %% ../nbs/17_widgets.ipynb #c072
 def channel_cc(
@@ -451,6 +477,10 @@ def message(
     "One line of plain text for people."
     return f'<div style="color:{"#D55E00" if bad else "inherit"};line-height:1.5">{html.escape(str(text))}</div>'
 
+def note(text:str) -> str: # HTML
+    "Lines of HTML as close as those of `message`."
+    return f'<div style="line-height:1.5">{text}</div>'
+
 # %% ../nbs/17_widgets.ipynb #c082
 class WeightSliders:
     "A slider for each weight, at the paper's values until it is moved."
@@ -464,15 +494,19 @@ class WeightSliders:
             s.observe(lambda _: self.changed(k), names='value')
             return s
         self.sliders = {k: slider(k, l) for k,l in LETTERS.items()}
+        words = lambda k: W.HTML(f'<div style="margin:-.4em 0 0 88px;line-height:1.3">{LETTERS[k].short}</div>')
+        self.rows = {k: W.VBox([s, words(k)], layout=W.Layout(overflow='hidden')) for k,s in self.sliders.items()}
         self.reset, self.printed = (W.Button(description=o, layout=W.Layout(width='auto')) for o in ("Reset to the paper's values", 'α₄, α₅ as printed (10, 2)'))
         self.reset.on_click(lambda _: self.set(LossWeights()))
         self.printed.on_click(lambda _: self.set(replace(self.value, alpha4=10., alpha5=2.)))
-        group = lambda title, keys: W.VBox([W.HTML(f'<b>{title}</b>'), *(self.sliders[k] for k in keys)])
-        self.box = W.VBox([row(group('stage II, Eq. 28', ('alpha4','alpha5','delta')), group('stage I, Eq. 17', ('alpha1','alpha2','alpha3','beta1'))), row(self.reset, self.printed)])
+        self.box = W.VBox([*self.rows.values(), row(self.reset, self.printed)], layout=W.Layout(width='380px', max_width='100%'))
     @property
     def value(self) -> LossWeights: # as the sliders stand
         "The weights."
         return LossWeights(**{k: s.value for k,s in self.sliders.items()})
+    def only(self, stage:int):
+        "Show the sliders of one stage."
+        for k,o in self.rows.items(): o.layout.display = None if stage in LETTERS[k].stages else 'none'
     def changed(self, name:str):
         "Tell the observers which slider has moved."
         self.last = name
@@ -486,6 +520,15 @@ class WeightSliders:
         self.changed(last)
 
 # %% ../nbs/17_widgets.ipynb #c085
+def pair_png(
+    pair:Pair,      # of any size
+    side:int=240,   # longest side of each image, px
+) -> bytes:         # PNG: infrared left, visible right, in colour if it has one
+    "A look at both sources."
+    p = shrink_pair(pair, side)
+    ir, vi = p.ir.expand(3,-1,-1), join_colour(p.vi, p.chroma).expand(3,-1,-1)
+    return to_png(torch.cat([ir, torch.ones(3, ir.shape[1], 4), vi], -1))
+
 class PairChooser:
     "An embedded scene, a pair of a data set, or two files of the user's."
     SCENE, FILES = 'embedded scene', 'two files of yours'
@@ -497,9 +540,10 @@ class PairChooser:
         self.source = W.Dropdown(options=[self.SCENE, *have, self.FILES], description='pair from', layout=wide)
         self.number, self.time = W.BoundedIntText(seed, min=0, max=9999, description='number', layout=W.Layout(width='180px')), W.Dropdown(options=TIMES, value='night', description='time', layout=W.Layout(width='200px'))
         self.files = [W.FileUpload(accept='image/*', multiple=False, description=o, layout=W.Layout(width='auto')) for o in ('infrared …', 'visible …')]
-        self.status, self.uploads = W.HTML(), row(*self.files)
+        self.status, self.uploads, self.image = W.HTML(), row(*self.files), picture('smf-pair')
+        self.image.layout.width = '484px'
         for o in (self.source, self.number, self.time, *self.files): o.observe(lambda _: self.load(), names='value')
-        self.box = W.VBox([row(self.source, self.number, self.time, self.uploads), self.status])
+        self.box = W.VBox([row(self.source, self.number, self.time, self.uploads), self.status, self.image])
         self.load()
     def load(self):
         "Read the chosen pair; on an error the old one stays and the error is shown."
@@ -510,7 +554,7 @@ class PairChooser:
         except (ValueError, OSError) as e: self.status.value = message(e, True); return
         if pair is None: self.status.value = message('Choose two registered images of one size, of at most 20 MB each (a notebook server may allow less).'); return
         self.pair = pair
-        self.status.value = message(f'{pair.name}: {pair.size[1]}×{pair.size[0]} px')
+        self.status.value, self.image.value = message(f'{pair.name}: {pair.size[1]}×{pair.size[0]} px. Infrared left, visible right:'), pair_png(pair)
         for f in self.observers: f()
 
 # %% ../nbs/17_widgets.ipynb #c086
@@ -541,8 +585,10 @@ class LossPanel:
         self.bars, self.text, self.pulls, self.caption, self.image = W.HTML(), W.HTML(), W.HTML(), W.HTML(), picture('smf-gradient')
         self.weights.observers.append(self.moved); chooser.observers.append(self.load)
         self.stage.observe(lambda _: self.draw(), names='value')
-        wide = lambda *o: W.VBox(o, layout=W.Layout(width='660px', max_width='100%'))
-        self.box = W.VBox([self.stage, self.weights.box, self.text, row(wide(self.bars, W.HTML('<b>What the features feel</b>'), self.pulls), wide(self.caption, self.image, W.HTML(LEGEND)))])
+        part = lambda least, *o: W.VBox(o, layout=W.Layout(flex=f'1 1 {least}px', min_width='0', max_width='100%', overflow='hidden'))
+        what = W.HTML(note('<b>What the features feel</b>: an arrow to where the decomposition wants each correlation, as thick as it pulls'))
+        feel = row(part(340, what, self.pulls), part(340, self.caption, self.image, W.HTML(note(LEGEND))))
+        self.box = W.VBox([self.stage, row(self.weights.box, part(500, self.text, self.bars, feel))])
         self.load()
     def load(self):
         "Take the chooser's pair; nothing is computed for a stage until it is looked at."
@@ -563,13 +609,14 @@ def draw(self:LossPanel):
         self.limits[k] = gradient_limit(self.probes[k])
     p = self.probes[k]
     name = self.weights.last if k in LETTERS[self.weights.last].stages else ('alpha4' if k == 2 else 'alpha1')
-    self.text.value = f'<div style="line-height:1.5;max-width:60em">{explain(name, p, w)}</div>'
-    title = f"stage {'I' if k == 1 else 'II'}"
-    self.bars.value = bar_html(contributions(p.terms, w, k), k, f'{title}, your weights') + bar_html(contributions(p.terms, LossWeights(), k), k, f"{title}, the paper's weights")
+    self.weights.only(k)
+    self.text.value, mark = explain(name, p, w), summand(name, k).label
+    bar = lambda w, whose: bar_html(contributions(p.terms, w, k), k, f"Total loss of stage {'I' if k == 1 else 'II'}, {whose} weights", mark)
+    self.bars.value = bar(w, 'your') + bar(LossWeights(), "the paper's")
     self.pulls.value = pulls_svg(p.terms, pulls(p.terms, w, k))
-    what = 'fused image, and the gradient of the total at each of its pixels' if k == 2 else 'reconstructed infrared, its gradient; reconstructed visible, its gradient'
-    self.caption.value = f'<b>What the image feels</b>: {what}'
-    self.image.value = gradient_picture(p, w, self.limits[k], 320 if k == 2 else 160)
+    what = 'the fused image' if k == 2 else 'reconstructed infrared above, visible below'
+    self.caption.value = note(f'<b>What the image feels</b>: {what}, and right of it the gradient of the total at each pixel')
+    self.image.value = gradient_picture(p, w, self.limits[k])
 LossPanel.draw = draw
 
 # %% ../nbs/17_widgets.ipynb #c095
@@ -583,20 +630,23 @@ class TunePanel:
         self.panel, self.seconds, self.patch, self.every, self.tune = panel, seconds, patch, every, None
         button = lambda text, **kw: W.Button(description=text, layout=W.Layout(width='auto'), **kw)
         self.go, self.halt = button(f'Fine-tune for {seconds:g} s', button_style='primary'), button('Stop', disabled=True)
-        self.curve, self.image, self.status = picture('smf-curve'), picture('smf-tuned'), W.HTML(message('Continues stage II from the shipped weights with the sliders above, on patches of this pair.'))
+        self.curve, self.image = picture('smf-curve'), picture('smf-tuned')
+        self.status = W.HTML(message('Continues stage II from the shipped weights with the sliders above, on patches of this pair.'))
         self.go.on_click(lambda _: self.start()); self.halt.on_click(lambda _: self.tune and self.tune.stopped.set())
-        self.box = W.VBox([row(self.go, self.halt), self.status, row(self.curve, W.VBox([W.HTML('fused before | now'), self.image], layout=W.Layout(max_width='100%')))])
+        self.live = row(self.curve, W.VBox([W.HTML(note('fused by the shipped weights | fused now')), self.image], layout=W.Layout(max_width='100%')))
+        self.live.layout.display = 'none' # until there is something to see
+        self.box = W.VBox([row(self.go, self.halt), self.status, self.live])
     def start(self):
         "Begin, unless a run is going on."
         if self.tune and self.tune.thread and self.tune.thread.is_alive(): return
         self.tune = FineTune(self.panel.models[2], self.panel.pair, self.panel.weights.value, self.patch)
-        self.before, self.now = self.tune.fused(), None
+        self.before, self.cc, self.now = self.tune.fused(), self.tune.cc(), None
         self.go.disabled, self.halt.disabled = True, False
         self.tune.start(self.seconds, self.show, self.done)
     def show(self, t:FineTune):
         "After a step: the curve, every few steps the image."
         n, last = len(t.history), t.history[-1]
-        self.curve.value = curve_png(t.history)
+        self.curve.value, self.live.layout.display = curve_png(t.history), 'flex'
         cc = ', '.join(f'{BRANCHES[k]} {v:+.2f}' for k,v in last.items() if k in BRANCHES)
         self.status.value = message(f'step {n}: total {last["total"]:.3f}; CC {cc}')
         if n % self.every == 1 or self.every == 1: self.fuse(t)
@@ -613,7 +663,9 @@ def finish(self:TunePanel, t:FineTune):
     try:
         if t.history and t.error is None: self.fuse(t)
         moved = f'; the fused image moved by {float((self.now-self.before).abs().mean()):.3f} on average' if self.now is not None else ''
-        end = f'failed: {t.error}' if t.error else ('stopped' if t.stopped.is_set() else 'done') + f' after {len(t.history)} steps{moved}. The shipped weights are unchanged.'
+        cc = ', '.join(f'{b} {self.cc[b]:+.2f} → {v:+.2f}' for b,v in t.cc().items())
+        end = ('stopped' if t.stopped.is_set() else 'done') + f' after {len(t.history)} steps{moved}. Correlations of the pair, before → now: {cc}. The shipped weights are unchanged.'
+        if t.error: end = f'failed: {t.error}'
         self.status.value = message(end, t.error is not None)
     finally: self.go.disabled, self.halt.disabled = False, True
 TunePanel.fuse, TunePanel.done = fuse_now, finish
@@ -629,7 +681,7 @@ class FusePanel:
         wide, names = W.Layout(width='300px', max_width='100%'), ('infrared','visible','fused')
         slide = lambda text, v, lo, hi: W.FloatSlider(v, min=lo, max=hi, step=.01, description=text, layout=wide)
         self.left, self.right = (W.Dropdown(options=names, value=v, description=d, layout=wide) for d,v in (('left','infrared'), ('right','fused')))
-        self.part, self.zoom, self.cx, self.cy = slide('wipe',.5,0,1), slide('zoom',1,1,8), slide('across',.5,0,1), slide('down',.5,0,1)
+        self.part, self.zoom, self.cx, self.cy = slide('divider',.5,0,1), slide('zoom',1,1,8), slide('across',.5,0,1), slide('down',.5,0,1)
         self.table, self.status, self.image = W.HTML(), W.HTML(), picture('smf-wipe')
         self.image.layout.width = '640px'
         self.go.on_click(lambda _: self.start()); chooser.observers.append(self.clear)
@@ -641,7 +693,7 @@ class FusePanel:
         p = self.chooser.pair
         vi = join_colour(p.vi, p.chroma)
         self.pair, self.images, self.table.value = p, dict(infrared=p.ir[0].numpy(), visible=vi[0].numpy() if vi.shape[0] == 1 else vi.permute(1,2,0).numpy()), ''
-        self.status.value = message('not fused yet')
+        self.status.value = message('Not fused yet: until then the visible image stands on the right.')
         self.draw()
 
 # %% ../nbs/17_widgets.ipynb #c100
@@ -689,7 +741,7 @@ class FeaturePanel:
         self.image, self.bars, self.text = picture('smf-channel'), picture('smf-channels'), W.HTML()
         for o in (self.branch, self.channel): o.observe(lambda _: self.draw(), names='value')
         chooser.observers.append(self.load)
-        maps = W.VBox([W.HTML('infrared | visible; orange above 0, purple below, one range for both'), self.image], layout=W.Layout(max_width='100%'))
+        maps = W.VBox([W.HTML(note('infrared | visible; orange above 0, purple below, one range for both')), self.image], layout=W.Layout(max_width='100%'))
         self.box = W.VBox([row(self.branch, self.channel), self.text, row(maps, self.bars)])
         self.load()
     def load(self):

@@ -105,7 +105,7 @@ def voila(browser, tmp_path_factory):
         yield page
 
 def test_voila_shows_every_panel_and_asks_nobody_else(voila):
-    for name in ('smf-gradient', 'smf-wipe', 'smf-channel', 'smf-channels'): assert voila.locator(f'img.{name}').evaluate('o => o.naturalWidth') > 100, name
+    for name in ('smf-pair', 'smf-gradient', 'smf-wipe', 'smf-channel', 'smf-channels'): assert voila.locator(f'img.{name}').evaluate('o => o.naturalWidth') > 100, name
     assert 'α₄ = 2' in voila.content() and voila.locator('.widget-slider').count() >= 12
     shot(voila, 'voila', full=True)
     assert outside(voila) == [] and voila.errors == []
@@ -121,12 +121,22 @@ def test_voila_slider_moves_bars_arrows_and_picture(voila):
     until(voila, lambda: arrows(voila) != thick)
     assert source(voila, 'smf-gradient') == image
     shot(voila, 'voila-alpha4', full=True)
+    voila.get_by_role('button', name='stage I: reconstruct').click()
     press(voila, 'β₁', 'Home')
     until(voila, lambda: 'β₁ = 0' in voila.content() and 'Lovász' in voila.content())
     shot(voila, 'voila-stage1')
     voila.get_by_role('button', name="Reset to the paper's values").click()
     voila.get_by_role('button', name='stage II: fuse').click()
     until(voila, lambda: bars(voila) == before)
+
+def test_voila_sliders_and_what_they_move_stand_in_one_window(voila):
+    voila.set_viewport_size(dict(width=1280, height=900))
+    voila.wait_for_timeout(800)
+    box = [voila.locator(o).first.bounding_box() for o in ('button:has-text("stage II: fuse")', '.smf-block', '.smf-pull', 'img.smf-gradient')]
+    assert max(b['y']+b['height'] for b in box) - min(b['y'] for b in box) < 900
+    assert [o for o in ('α₄', 'α₅', 'δ') if not voila.locator('.widget-label', has_text=re.compile(f'^{o}$')).is_visible()] == []
+    assert not voila.locator('.widget-label', has_text=re.compile('^β₁$')).is_visible() and 'details and graphs apart, bases alike' in voila.content()
+    voila.set_viewport_size(DESK)
 
 def test_voila_fine_tuning_grows_is_free_and_stops(voila):
     step = lambda: int((re.search(r'step (\d+): total', voila.content()) or (0,0))[1])
@@ -140,6 +150,7 @@ def test_voila_fine_tuning_grows_is_free_and_stops(voila):
     shot(voila, 'voila-tuning', full=True)
     voila.get_by_role('button', name='Stop').click()
     until(voila, lambda: 'stopped after' in voila.content())
+    assert re.search(r'before → now: base [+-]0\.\d\d → [+-]0\.\d\d, detail', voila.content())
     assert voila.get_by_role('button', name='Fine-tune for 900 s').is_enabled()
 
 def test_voila_fuses_an_uploaded_pair(voila, tmp_path):
