@@ -572,7 +572,7 @@ def read_choice(
 PairChooser.read = read_choice
 
 # %% ../nbs/17_widgets.ipynb #c091
-LEGEND = '<span style="background:#7F3B08;color:#fff;padding:0 .4em">orange</span>: the loss asks for darker; <span style="background:#2D004B;color:#fff;padding:0 .4em">purple</span>: for brighter; white: content. Mean over 3×3 px; the range stays while sliders move.'
+LEGEND = '<span style="background:#7F3B08;color:#fff;padding:0 .4em">orange</span>: the loss asks for darker; <span style="background:#2D004B;color:#fff;padding:0 .4em">purple</span>: for brighter; white: neither. Mean over 3×3 px; the range stays while sliders move.'
 
 class LossPanel:
     "Sliders, and what they do to the two totals, to the gradient and to the correlations."
@@ -614,8 +614,8 @@ def draw(self:LossPanel):
     bar = lambda w, whose: bar_html(contributions(p.terms, w, k), k, f"Total loss of stage {'I' if k == 1 else 'II'}, {whose} weights", mark)
     self.bars.value = bar(w, 'your') + bar(LossWeights(), "the paper's")
     self.pulls.value = pulls_svg(p.terms, pulls(p.terms, w, k))
-    what = 'the fused image' if k == 2 else 'reconstructed infrared above, visible below'
-    self.caption.value = note(f'<b>What the image feels</b>: {what}, and right of it the gradient of the total at each pixel')
+    what = 'the fused image, right of it' if k == 2 else 'reconstructed infrared above, visible below, right of each'
+    self.caption.value = note(f'<b>What the image feels</b>: {what} the gradient of the total at its pixels')
     self.image.value = gradient_picture(p, w, self.limits[k])
 LossPanel.draw = draw
 
