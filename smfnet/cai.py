@@ -64,6 +64,7 @@ class InvertibleBlock(nn.Module):
     def scales(self, f:Tensor, psi:nn.Module|None) -> Tensor|float:
         "Log-scale that a half `f` sets for the other; 0 where the coupling is additive."
         return 0*f if psi is None else soft_clamp(psi(f), self.clamp)
+    @in_fp32
     def forward(self,
         f1:Tensor, # first half (b c/2 h w)
         f2:Tensor, # second half (b c/2 h w)
@@ -72,6 +73,7 @@ class InvertibleBlock(nn.Module):
         g2 = g2 + self.psi1(f1)                                        # Eq. 6
         g1 = f1 * self.scales(g2, self.psi2).exp() + self.psi3(g2)     # Eq. 5
         return g1, g2
+    @in_fp32
     def inverse(self,
         g1:Tensor, # first half (b c/2 h w)
         g2:Tensor, # second half (b c/2 h w)

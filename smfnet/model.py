@@ -72,10 +72,14 @@ class Shallow(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(1, cfg.dim, 3, padding=1, bias=False)
         self.block = TransformerBlock(cfg.dim, cfg.heads, cfg.expansion)
+    @in_fp32
+    def embed(self, x:Tensor) -> Tensor:
+        "The convolution; reaches one pixel far. What it rounds would stay in every sum that follows, and it costs next to nothing."
+        return pixel_major(self.conv(x))
     def forward(self,
         x:Tensor, # images (b 1 h w) in [0, 1]
     ) -> Tensor:  # (b c h w), channels_last in memory
-        return self.block(pixel_major(self.conv(x)))
+        return self.block(self.embed(x))
 
 # %% ../nbs/08_model.ipynb #c017
 class Encoder(nn.Module):

@@ -218,7 +218,7 @@ def stream(
     shallow = []
     for x in (ir, vi):
         image = FeatureMap(sweep.size, 1, device=device); image[ALL] = x
-        embed = lambda o: pixel_major(e.shallow.conv(o.contiguous()))
+        embed = lambda o: e.shallow.embed(o.contiguous())
         shallow.append(transform(sweep, e.shallow.block, image, before=embed, reach=(1,0), out=sweep.new(dim)))
     graph = None if e.graph is None else sweep_graph(sweep, e.graph, model.fuse_graph, *shallow)
     detail = sweep_detail(sweep, e.detail, *shallow)
