@@ -105,6 +105,18 @@ LEDGER += [
     Deviation(29, 'Sec. 3.1', 'Adam, 1e-4; no schedule', 'one Adam for each part, halved every 20 epochs down to 1e-6; gradient norm of each part clipped at 0.01', 'one Adam; the same schedule within each stage; one norm over all parameters, clipped at 0.01', 'the paper is silent; Adam hardly sees the scale of a gradient', 'below, [11](11_training.ipynb)'),
     Deviation(37, 'Sec. 3.2', '"second-best value of … SSIM"', '–', 'read from Table 1', 'third on TNO and RoadScene, second on MSRS', 'below'),
 ]
+
+# %% ../nbs/18_deviations.ipynb #c052
+LEDGER += [
+    Deviation(40, 'Table 3', 'eight classes and a mean; over which classes is not said', '–', 'mIoU over all of the nine MFNet classes that occur in the test labels, background and guardrail too',
+        'nine times the printed mean, less the eight printed IoUs, leaves between 0.001 and 0.077 in all ten rows: the guardrail; the mean of the eight alone would be higher in every row', 'below, [16](16_segmentation.ipynb)'),
+    Deviation(41, 'Table 3', 'tests on MFNet', '–', 'MSRS/test; its 36 label images hold no guardrail, at full size or at 160×120: IoU and accuracy are undefined there, shown as a dash, and the means are over the other eight classes',
+        'neither 0 nor 1 would be measured; pixels wrongly called guardrail still count against their own class', '[16](16_segmentation.ipynb)'),
+    Deviation(42, 'Sec. 3.4', 'DeepLabV3+, backbone not given', '–', "MobileNetV2 with the library's DeepLabV3+ head: pooling and 1×1 branches; no atrous rates, and no skip connection from low-level features",
+        'well kept, small, and needs no torchvision; edges are coarser, equally for every kind of image', '[16](16_segmentation.ipynb)'),
+    Deviation(43, 'Sec. 3.3-3.4', 'SGD at 1e-2; no class weights', '–', 'so in the preset `paper`; the small presets use AdamW (the segmenter on a GPU keeps SGD) and weigh classes by the root of how rare they are',
+        'within minutes SGD hardly moves the detector, and without weights the segmenter calls everything background', '[15](15_detection.ipynb), [16](16_segmentation.ipynb)'),
+]
 LEDGER.sort(key=lambda e: e.number)
 
 # %% ../nbs/18_deviations.ipynb #c040
