@@ -8,6 +8,7 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 PARTS = (('Ground', 0), ('The network', 4), ('Losses and metrics', 9), ('Training, fusing, evaluating', 11), ('Experiments', 14), ('Companion and ledger', 17)) # title, first number
 RUN_ORDER = ('fuse', 'train', 'evaluate', 'loss_weights', 'medical', 'ablation', 'detection', 'segmentation')
+TITLES = dict(mif='Medical images (Table 4)', ablation='Ablation (Table 5)', detection='Detection (Table 2)', segmentation='Segmentation (Table 3)') # of tables in results/
 GALLERY = ('TNO/test', 'RoadScene/test', 'MSRS/test')
 
 # --- notebooks
@@ -67,6 +68,11 @@ def cell(text) -> str:
     "Text for a cell of a table."
     return ' '.join(str(text or '').split()).replace('|', r'\|')
 
+def brief(o, n:int=200) -> str:
+    "A value as it is written, cut where it gets long."
+    s = cell(repr(o)).replace('`', "'")
+    return s if len(s) <= n else s[:n].rsplit(' ', 1)[0] + ' …'
+
 def type_name(o) -> str:
     "A type as it is written."
     if o is inspect.Parameter.empty or o is None: return ''
@@ -90,7 +96,8 @@ def entry(name:str, o, level:int) -> list[str]:
     "Heading, one line and table of one symbol; the methods of a class below it."
     title = f"<a id=\"{name}\"></a>\n\n{'#'*level} `{name.split('.')[-1]}`"
     text = '' if dataclasses.is_dataclass(o) and (o.__doc__ or '').startswith(o.__name__ + '(') else inspect.cleandoc(o.__doc__ or '')
-    if not callable(o): return [title, f'`{cell(repr(o)[:200])}`', '']
+    if isinstance(o, dict): return [title, *(f'- `{cell(k)}`: `{brief(v, 260)}`' for k,v in list(o.items())[:12]), *(['- …'] if len(o) > 12 else []), '']
+    if not callable(o): return [title, f'`{brief(o)}`', '']
     fields = [f for f in getattr(o, '_fields', ())] if inspect.isclass(o) else []
     out = [title, text, '', ' · '.join(f'`{f}`' for f in fields) if fields else parameters(o if dataclasses.is_dataclass(o) or not inspect.isclass(o) else o.__init__)]
     if inspect.isclass(o):
@@ -135,14 +142,24 @@ def equations_page() -> str:
     return f'# Equations\n\nEach equation of the paper, the symbols that compute it and the notebook that displays it.\n\n{table}\n'
 
 def csv_table(path:Path) -> str:
-    "Any other table of results, as it stands."
+    """Any other table of results. Rows of single images become their mean, what is alike in all rows stands above the table, checksums and commits
+    stay in the file."""
     rows = list(csv.reader(path.read_text(encoding='utf-8').splitlines()))
-    return '\n'.join('| ' + ' | '.join(map(cell, r)) + ' |' for r in (rows[0], ['---']*len(rows[0]), *rows[1:])) if rows else ''
+    if rows and 'name' in rows[0]:
+        i, groups = rows[0].index('name'), {}
+        for r in rows[1:]: groups.setdefault(tuple(r[:i]), []).append([float(x) for x in r[i+1:]])
+        rows = [rows[0][:i] + rows[0][i+1:], *([*k, *(f'{sum(x)/len(x):.4f}' for x in zip(*v))] for k,v in groups.items())]
+    keep = [j for j,c in enumerate(zip(*rows[1:])) if not all(re.fullmatch(r'[0-9a-f]{7,}\+?', x) and re.search('[a-f]', x) for x in c)]
+    same = {j for j in keep if len({r[j] for r in rows[1:]}) == 1} if len(rows) > 2 else set()
+    short = lambda x: f'{float(x):.4f}'.removesuffix('.0000') if re.fullmatch(r'-?\d+\.\d{5,}', x) else x
+    above = '; '.join(f'{rows[0][j]}: {short(rows[1][j])}' for j in sorted(same) if rows[1][j])
+    rows = [[short(r[j]) for j in keep if j not in same] for r in rows]
+    return (f'In all rows {cell(above)}.\n\n' if above else '') + '\n'.join('| ' + ' | '.join(map(cell, r)) + ' |' for r in (rows[0], ['---']*len(rows[0]), *rows[1:])) if rows else ''
 
 def results_page() -> str:
     "Rendered from results/ alone."
     from smfnet.evaluating import render_results
-    others = [f'## {p.stem}\n\n{csv_table(p)}' for p in sorted((ROOT/'results').glob('*.csv')) if p.stem != 'ivf']
+    others = [f'## {TITLES.get(p.stem, p.stem)}\n\n{csv_table(p)}' for p in sorted((ROOT/'results').glob('*.csv')) if p.stem != 'ivf']
     return '\n\n'.join(['# Results', 'Every number is read from `results/` when this page is built; how they are made is in [evaluating](nbs/13_evaluating.ipynb).', '## Infrared and visible', render_results(), *others])
 
 def gallery_page(out:Path, data:str|None, side:int=224) -> str:

@@ -81,6 +81,17 @@ def test_results_are_those_of_the_files(site):
     row = dict(zip(head, first))
     assert row['dataset'] in text and f"{float(row['EN']):.4f}" in text and 'published' in text
 
+def test_tables_of_images_are_shown_as_means(tmp_path):
+    (tmp_path/'a.csv').write_text('row,commit,seed,name,EN,SD\nx,3a32bb6+,0,p1,1.000000,2.5\nx,3a32bb6+,0,p2,2.000000,3.5\ny,75a20de,0,p1,4.000000,8\n')
+    assert build.csv_table(tmp_path/'a.csv') == 'In all rows seed: 0.\n\n| row | EN | SD |\n| --- | --- | --- |\n| x | 1.5000 | 3.0000 |\n| y | 4.0000 | 8.0000 |'
+    (tmp_path/'b.csv').write_text('task,n,IoU\na,263.000000,0.902715\n')
+    assert build.csv_table(tmp_path/'b.csv').splitlines()[-1] == '| a | 263 | 0.9027 |'
+
+def test_values_of_constants_are_cut_between_words(tmp_path):
+    assert build.brief('x', 9) == "'x'" and build.brief(dict(a='one two three'), 12).endswith(' …')
+    lines = build.entry('m.X', {'small': 1, 'large': 'a '*300}, 2)
+    assert '- `small`: `1`' in lines and all(len(l) < 300 for l in lines)
+
 def test_search_knows_the_words(site):
     index = (site/'searchindex.js').read_text()
     for word in ('graph', 'smfnet_fus', 'papermil'): assert word in index, word
