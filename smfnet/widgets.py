@@ -604,12 +604,12 @@ class LossPanel:
 def draw(self:LossPanel):
     "Add up the kept terms and gradients with the weights as they stand."
     k, w = self.stage.value, self.weights.value
+    self.weights.only(k)
     if k not in self.probes:
         self.probes[k] = probe(self.models[k], self.pair, k)
         self.limits[k] = gradient_limit(self.probes[k])
     p = self.probes[k]
     name = self.weights.last if k in LETTERS[self.weights.last].stages else ('alpha4' if k == 2 else 'alpha1')
-    self.weights.only(k)
     self.text.value, mark = explain(name, p, w), summand(name, k).label
     bar = lambda w, whose: bar_html(contributions(p.terms, w, k), k, f"Total loss of stage {'I' if k == 1 else 'II'}, {whose} weights", mark)
     self.bars.value = bar(w, 'your') + bar(LossWeights(), "the paper's")

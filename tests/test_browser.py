@@ -81,6 +81,7 @@ def until(page, what, seconds=120):
 def press(page, symbol:str, key:str, times=1):
     "Move the slider called `symbol` by the keyboard."
     handle = page.locator('.widget-slider', has=page.locator('.widget-label', has_text=re.compile(f'^{symbol}$'))).locator('.noUi-handle')
+    handle.wait_for()                                # those of the other stage are hidden
     handle.focus()
     for _ in range(times): page.keyboard.press(key)
 
