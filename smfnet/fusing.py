@@ -7,9 +7,9 @@ __all__ = ['MAP_BYTES', 'TILE_BYTES', 'WHOLE_PX', 'PRECISIONS', 'SHIFT_PX', 'SHI
            'parse_memory', 'memory_need', 'scratch_folder', 'plan_memory', 'has_bf16', 'run_network', 'fuse_batch',
            'load_model', 'as_array', 'resample', 'check_resize', 'match_sizes', 'fuse_pair', 'fuse', 'edge_image',
            'estimate_shift', 'shift_hint', 'Job', 'target_file', 'plan_jobs', 'check_sizes', 'reason', 'recipe',
-           'run_job', 'is_finished', 'attempt', 'run_jobs', 'fuse_files', 'box_mean', 'find_patches', 'show_fused',
-           'job_row', 'score_job', 'scene_files', 'mean_scores', 'percentiles', 'make_parser', 'report', 'stop',
-           'run_command', 'main']
+           'run_job', 'is_finished', 'attempt', 'run_jobs', 'check_writable', 'fuse_files', 'box_mean', 'find_patches',
+           'show_fused', 'job_row', 'score_job', 'scene_files', 'mean_scores', 'need_onnx', 'export_onnx', 'OnnxNet',
+           'parse_stretch', 'usage', 'make_parser', 'report', 'stop', 'run_command', 'main']
 
 # %% ../nbs/12_fusing.ipynb #c003
 import argparse, functools, math, os, re, signal, sys, tempfile, time
@@ -422,6 +422,15 @@ def run_jobs(
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(threads)
 
+# %% ../nbs/12_fusing.ipynb #c088
+def check_writable(
+    folder:Path, # made if it is missing
+) -> None:
+    "A folder that takes files, or an error that names it before any work is done."
+    folder.mkdir(parents=True, exist_ok=True)
+    try: tempfile.TemporaryFile(dir=folder).close()
+    except OSError as e: raise OSError(e.errno, e.strerror, str(folder)) from None
+
 # %% ../nbs/12_fusing.ipynb #c060
 def fuse_files(
     ir:str|Path,                   # infrared: file or folder
@@ -452,7 +461,7 @@ def fuse_files(
     if resume:
         for j in todo: j.status = 'kept' if is_finished(j, note) else j.status
     todo = [j for j in todo if j.status != 'kept']
-    if todo: jobs[0].out.parent.mkdir(parents=True, exist_ok=True)
+    if todo: check_writable(jobs[0].out.parent)
     with tqdm(total=len(jobs), initial=len(jobs)-len(todo), disable=not progress or len(jobs) == 1, desc='fusing', unit='pair') as bar:
         run_jobs(todo, model, workers, bar, note=note, precision=precision, minmax=minmax, max_memory=budget//workers)
     return jobs
@@ -537,6 +546,48 @@ def mean_scores(
     if not scores: raise ValueError('there are no scores to average')
     return {k: float(np.mean([float(o[k]) for o in scores])) for k in scores[0]}
 
+# %% ../nbs/12_fusing.ipynb #c091
+def need_onnx():
+    "The modules of the extra [onnx], or an error that says how to get it."
+    try: import onnx, onnxscript, onnxruntime
+    except ImportError as e: raise ValueError(f"ONNX files need the package {e.name}: pip install -c constraints.txt 'smfnet[onnx]'") from e
+    return onnx, onnxruntime
+
+def export_onnx(
+    model:SMFNet,        # see `load_model`
+    path:str|Path,       # a .onnx file
+    size:tuple[int,int], # (h, w) of the images that it is for
+) -> Path:               # the file
+    "Write the fusing network for one pair of one size: inputs ir and vi (1 1 h w) in [0, 1], output fused."
+    need_onnx()
+    if Path(path).suffix.lower() != '.onnx': raise ValueError(f"{path}: an ONNX file ends in .onnx")
+    if min(size) < 16: raise ValueError(f"images must be at least 16×16 px; these are {size[0]}×{size[1]}")
+    net = SMFNet(model.cfg).eval()
+    net.load_state_dict({k: v.cpu() for k,v in model.state_dict().items()})
+    x = torch.zeros(1,1,*size)
+    with torch.no_grad(): program = torch.onnx.export(net, (x,x), input_names=['ir','vi'], output_names=['fused'], verbose=False)
+    with atomic_path(path) as tmp: program.save(str(tmp), external_data=False)
+    return Path(path)
+
+class OnnxNet:
+    "The network in a file of `export_onnx`, run by onnxruntime on the CPU."
+    def __init__(self,
+        path:str|Path,           # a .onnx file
+        threads:int|None=None):  # None: as many as torch takes
+        _,ort = need_onnx()
+        if not Path(path).is_file(): raise FileNotFoundError(f"ONNX file {str(path)!r} does not exist")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads or torch.get_num_threads()
+        try: self.session = ort.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
+        except Exception as e: raise ValueError(f"{path} is not a readable ONNX file: {reason(e)}") from e
+        inputs = {o.name: tuple(o.shape) for o in self.session.get_inputs()}
+        if list(inputs) != ['ir','vi']: raise ValueError(f"{path} is not a network of export_onnx: its inputs are {', '.join(inputs)}")
+        self.size = inputs['ir'][2:]
+    def __call__(self, ir:np.ndarray, vi:np.ndarray) -> np.ndarray:
+        "Fuse luma, (1 1 h w) each."
+        if ir.shape != vi.shape or ir.shape != (1,1,*self.size): raise ValueError(f"this file is for images of {self.size[0]}×{self.size[1]} px, (1 1 h w); these are {ir.shape} and {vi.shape}")
+        return self.session.run(None, dict(ir=ir.astype(np.float32), vi=vi.astype(np.float32)))[0]
+
 # %% ../nbs/12_fusing.ipynb #c078
 EXAMPLES = """examples:
   smfnet_fuse ir.png vi.png fused.png      two files into one
@@ -547,15 +598,26 @@ EXAMPLES = """examples:
 
 Both images must show the same view, pixel on pixel. The fused image has the size of the input, and the colour of the visible image."""
 
-def percentiles(
-    text:str, # like '1,99'
-) -> tuple[float,float]:
-    "Two percentiles from the command line."
+def parse_stretch(
+    text:str|None, # like '1,99'; None or '' for no stretch
+) -> tuple[float,float]|None:
+    "Two percentiles, or nothing."
+    if not text: return None
     try: lo,hi = (float(o) for o in text.split(','))
-    except ValueError: raise argparse.ArgumentTypeError(f"two percentiles like 1,99 are wanted, not {text!r}") from None
-    if not 0 <= lo < hi <= 100: raise argparse.ArgumentTypeError(f"percentiles must be 0 <= low < high <= 100, not {text!r}")
+    except ValueError: raise ValueError(f"stretch must be two percentiles like 1,99, not {text!r}") from None
+    if not 0 <= lo < hi <= 100: raise ValueError(f"stretch must be percentiles 0 <= low < high <= 100, not {text!r}")
     return lo, hi
 
+def usage(
+    parse, # function of one text that raises a `ValueError`
+):         # the same for `argparse`, which keeps the message only of an error of its own
+    "Make a wrong value of an option a usage error that says what is wrong."
+    def checked(text):
+        try: return parse(text)
+        except ValueError as e: raise argparse.ArgumentTypeError(str(e)) from None
+    return checked
+
+# %% ../nbs/12_fusing.ipynb #c095
 def make_parser() -> argparse.ArgumentParser:
     "The options of `smfnet_fuse`."
     p = argparse.ArgumentParser('smfnet_fuse', description='Fuse registered infrared and visible images.', epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -566,13 +628,14 @@ def make_parser() -> argparse.ArgumentParser:
     add('--weights', default='ivf', metavar='W', help='name of shipped weights or a .safetensors file (default: ivf)')
     add('--device', default='auto', help='auto, cpu or cuda (default: auto)')
     add('--resize', choices=('ir','vi'), help='resample this one to the size of the other')
-    add('--stretch', type=percentiles, metavar='LOW,HIGH', help='percentiles of the infrared that become black and white (default: the full scale of the file)')
+    add('--stretch', type=usage(parse_stretch), metavar='LOW,HIGH', help='percentiles of the infrared that become black and white (default: the full scale of the file)')
     add('--minmax', action='store_true', help='stretch each fused image to its own minimum and maximum')
     add('--resume', action='store_true', help='keep fused images that were made with the same weights and options and are newer than their sources')
     add('--workers', type=int, default=1, metavar='N', help='fuse N pairs at once (default: 1)')
-    add('--max-memory', metavar='SIZE', help='use at most about this much memory, like 2G or 800M; larger images wait on disk (default: half of what is free)')
+    add('--max-memory', metavar='SIZE', help='what feature maps may take at most, like 2G or 800M, beside the program itself; maps that need more wait on disk (default: half of what is free)')
     add('--precision', default='fp32', choices=PRECISIONS, help='bf16 is faster where the processor has it, auto asks the processor (default: fp32)')
     add('--compile', action='store_true', help='translate the network with torch.compile first: minutes, for many pairs of one size on a GPU')
+    add('--export-onnx', metavar='FILE', help="also write the network, for images of the first pair's size, as an ONNX file")
     add('--quiet', action='store_true', help='print errors only')
     return p
 
@@ -606,11 +669,13 @@ def run_command(
     a:argparse.Namespace, # from `make_parser`
 ) -> int:                 # exit status
     "Show the pairs, fuse them, report."
+    if a.export_onnx: need_onnx()
     jobs = plan_jobs(a.ir, a.vi, a.out, a.resize, a.stretch)
     if not a.quiet and len(jobs) > 1:
         print(f"{len(jobs)} pairs: " + ', '.join(f"{j.files.ir.name} + {j.files.vi.name}" for j in jobs[:3]) + (', ...' if len(jobs) > 3 else ''), flush=True)
     fuse_files(a.ir, a.vi, a.out, a.weights, a.device, a.precision, a.minmax, a.resume, progress=not a.quiet and sys.stderr.isatty(), jobs=jobs,
         stretch=a.stretch, max_memory=a.max_memory, workers=a.workers, compiled=a.compile)
+    if a.export_onnx and (sizes := [j.size for j in jobs if j.size]): export_onnx(load_model(a.weights, 'cpu'), a.export_onnx, sizes[0])
     return report(jobs, a.quiet)
 
 def main(

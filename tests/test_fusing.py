@@ -1,11 +1,13 @@
 "Fusing across notebooks: kinds of images, odd sizes, folders with mistakes in them, the run notebook."
 import json, os, subprocess, sys, tempfile
+from dataclasses import replace
 from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from smfnet.core import set_seed
-from smfnet.fusing import fuse, fuse_batch, fuse_files, load_model, plan_jobs
+from smfnet.fusing import fuse, fuse_batch, fuse_files, load_model, main, plan_jobs
 from smfnet.images import image_size, luma, read_image, split_colour, write_image
 from smfnet.model import MODEL_PRESETS, SMFNet, save_checkpoint
 from smfnet.scenes import render_scene
@@ -90,13 +92,18 @@ def test_interrupt_leaves_whole_files(folders, model, monkeypatch):
     assert [p.name for p in (folders/'out').iterdir()] == ['0.png']
 
 def test_a_full_disk_leaves_no_partial_file(folders, model, monkeypatch):
-    from PIL import Image
     def save(self, path, **kw):
         Path(path).write_bytes(b'half'); raise OSError(28, 'No space left on device')
     monkeypatch.setattr(Image.Image, 'save', save)
     jobs = fuse_files(folders/'ir', folders/'vi', folders/'out', model, progress=False)
     assert {j.status for j in jobs} == {'failed'} and 'No space left' in jobs[0].error
     assert not list((folders/'out').iterdir())
+
+def test_a_folder_that_takes_no_files_is_one_error_before_the_work(folders, model, monkeypatch):
+    def refuse(*args, dir=None, **kw): raise PermissionError(13, 'Permission denied', f'{dir}/.0-temporary.png')
+    monkeypatch.setattr(tempfile, 'TemporaryFile', refuse)
+    with pytest.raises(PermissionError) as e: fuse_files(folders/'ir', folders/'vi', folders/'out', model, progress=False)
+    assert e.value.filename == str(folders/'out')
 
 def test_no_source_is_overwritten_through_a_link(folders):
     (folders/'out').mkdir()
@@ -119,12 +126,17 @@ def test_tiles_equal_the_whole_image(model, size):
     for side,folder in ((32,None), (40,tempfile.gettempdir())):
         with torch.inference_mode(): assert (stream(model, p.ir[None], p.vi[None], side, folder) - whole).abs().max() < 1e-4
 
-def test_shipped_weights_in_tiles_and_in_half_precision():
+def test_shipped_weights_in_tiles():
     net, p = load_model('ivf', 'cpu'), render_scene(6, size=(65,79)).pair()
     whole = fuse_batch(net, p.ir[None], p.vi[None])
     with torch.inference_mode(): assert (stream(net, p.ir[None], p.vi[None], 48) - whole).abs().max() < 1e-4
-    gap = (fuse_batch(net, p.ir[None], p.vi[None], precision='bf16') - whole).abs()
-    assert gap.mean() <= 1/255 and gap.max() <= 4/255
+
+@pytest.mark.parametrize('seed,size', [(6,(65,79)), (3,(64,64)), (11,(64,64))])
+def test_shipped_weights_in_half_precision(seed, size):
+    "Of 255 grey levels at most one on average and three at the worst pixel; the coupling, left in bf16, made it five."
+    net, p = load_model('ivf', 'cpu'), render_scene(seed, size=size).pair()
+    gap = (fuse_batch(net, p.ir[None], p.vi[None], precision='bf16') - fuse_batch(net, p.ir[None], p.vi[None])).abs()
+    assert gap.mean() <= 1/255 and gap.max() <= 3/255
 
 def test_a_gpu_without_memory_falls_back_to_tiles(model, scene, monkeypatch):
     want = fuse(scene.ir, scene.vi, model)
@@ -142,6 +154,23 @@ def test_resume_notices_weights_and_options(folders, model):
 def test_workers_give_the_same_images(folders, model):
     a,b = (fuse_files(folders/'ir', folders/'vi', folders/f'out{n}', model, progress=False, workers=n) for n in (1,3))
     for i,j in zip(a, b): assert (read_image(i.out) == read_image(j.out)).all()
+
+@pytest.mark.parametrize('size', [(33,46), (64,48)])
+def test_onnxruntime_gives_the_same_image(size, tmp_path):
+    for o in ('onnx', 'onnxscript', 'onnxruntime'): pytest.importorskip(o, reason='the extra [onnx] is not installed')
+    from smfnet.fusing import OnnxNet, export_onnx
+    set_seed(0)
+    model = SMFNet(replace(MODEL_PRESETS['smoke'], dim=8, detail_layers=1)).eval()
+    net = OnnxNet(export_onnx(model, tmp_path/'net.onnx', size))
+    x,y = torch.rand(2,1,1,*size)
+    assert np.abs(net(x.numpy(), y.numpy()) - fuse_batch(model, x, y).numpy()).max() < 1e-4
+    with pytest.raises(ValueError, match=f'{size[0]}×{size[1]} px'): net(x[...,1:].numpy(), y[...,1:].numpy())
+
+def test_a_missing_extra_is_said_before_the_work(folders, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+    assert main([str(folders/o) for o in ('ir','vi','out')] + ['--export-onnx', str(folders/'net.onnx')]) == 1
+    err = capsys.readouterr().err
+    assert "smfnet[onnx]" in err and err.count('\n') == 1 and not (folders/'out').exists()
 
 def papermill(out, *params, cwd=root):
     cmd = [BIN/'papermill', '--log-level', 'WARNING', '--no-progress-bar', '-k', 'python3', root/'nbs/fuse.ipynb', out]
@@ -164,6 +193,27 @@ def test_run_notebook_refuses_a_typo_and_a_wrong_type(tmp_path):
     assert r.returncode == 1
     assert 'there is no parameter outt (is out meant?)' in r.stderr and "parameter seed must be int, not 'three'" in r.stderr
     assert not (tmp_path/'x').exists()
+
+def test_run_notebook_takes_what_the_command_takes(model, tmp_path):
+    "16-bit thermal beside larger colour images: stretched, resampled, two at once, within a budget; a second run keeps the results."
+    weights = save_checkpoint(model, tmp_path/'w.safetensors')
+    for k in range(2):
+        s = render_scene(30+k, size=(64,72))
+        (tmp_path/'ir').mkdir(exist_ok=True)
+        Image.fromarray((29000 + 2000*s.ir[::2,::2]).astype(np.uint16)).save(tmp_path/f'ir/{k}_thermal.tif')
+        write_image(tmp_path/f'vi/{k}_rgb.jpg', s.vi)
+    args = ('ir','ir'), ('vi','vi'), ('out','out/'), ('weights','w.safetensors'), ('device','cpu'), ('stretch','1,99'), ('resize','ir'), ('max_memory','200M'), ('workers',2), ('resume','True')
+    want = fuse_files(tmp_path/'ir', tmp_path/'vi', tmp_path/'want', weights, 'cpu', resize='ir', stretch=(1,99), progress=False)
+    for status in ('fused', 'kept'):
+        r = papermill(tmp_path/'f.ipynb', *args, cwd=tmp_path)
+        assert r.returncode == 0, r.stderr
+        assert [o['status'] for o in json.loads((tmp_path/'fuse.json').read_text())['pairs']] == [status]*2
+    for j in want: assert (read_image(j.out) == read_image(tmp_path/'out'/j.out.name)).all()
+
+@pytest.mark.parametrize('name,value,words', [('stretch','99,1','0 <= low < high <= 100'), ('max_memory','much','like 800M or 2G'), ('workers',0,'workers must be 1 or more')])
+def test_run_notebook_refuses_a_wrong_value(tmp_path, name, value, words):
+    r = papermill(tmp_path/'f.ipynb', ('out',tmp_path/'x/y.png'), (name,value))
+    assert r.returncode == 1 and words in r.stderr and not (tmp_path/'x').exists()
 
 @pytest.mark.skipif('SMFNET_DATA' not in os.environ, reason='needs the TNO pairs in SMFNET_DATA')
 def test_real_pairs(model, tmp_path):
