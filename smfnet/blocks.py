@@ -137,8 +137,7 @@ def map_matrix(
 ) -> Tensor:      # (b cout c)
     "W A: the map, block-diagonal over the heads, times the projection."
     b,heads,i,_ = attn.shape
-    full = attn.new_zeros(b, heads, i, heads, i)
-    torch.diagonal(full, dim1=1, dim2=3).copy_(rearrange(attn, 'b head i j -> b i j head'))
+    full = attn[:,:,:,None]*torch.eye(heads, dtype=attn.dtype, device=attn.device)[:,None,:,None] # b head i head' j
     return weight[:,:,0,0] @ full.reshape(b, heads*i, heads*i)
 
 def apply_matrix(
