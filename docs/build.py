@@ -23,8 +23,8 @@ def slugs(text:str) -> str:
 
 def displays(text:str) -> str:
     """Displayed equations in paragraphs of their own: after an anchor on the line before, MyST would take them for text. Those of several lines
-    become an environment, because Sphinx would otherwise wrap them in one that allows no number."""
-    def block(m): return f'\n\\begin{{equation}}\n{m[1].strip()}\n\\end{{equation}}\n' if '\\\\' in m[1] else f'\n$${m[1]}$$\n'
+    become an environment, because Sphinx would otherwise wrap them in one that allows no number; one with a star, or it adds a number of its own."""
+    def block(m): return f'\n\\begin{{equation*}}\n{m[1].strip()}\n\\end{{equation*}}\n' if '\\\\' in m[1] else f'\n$${m[1]}$$\n'
     return re.sub(r'^\$\$(.+?)\$\$[ \t]*$', block, text, flags=re.S | re.M)
 
 def reader_cells(cells:list[dict]) -> list[dict]:

@@ -60,6 +60,7 @@ def test_every_equation_is_displayed_once_and_indexed(site, pages):
     table = (site/'equations.html').read_text()
     for n,(home,) in homes.items(): assert f'nbs/{home}#eq-{n}"' in table
     assert [f.name for f,p in pages.items() if '$<span class="math' in p.text] == [], 'a displayed equation was taken for text'
+    assert [f.name for f,p in pages.items() if 'class="eqno"' in p.text] == [], 'a second number'
     assert [f.name for f,p in pages.items() if re.search(r'begin\{split\}(?:(?!end\{split\}).)*\\tag', p.text, re.S)] == []
     assert r'\tag{28}' in (site/'nbs/09_losses.html').read_text()
 
@@ -107,7 +108,7 @@ def test_cells_for_readers():
     noise = dict(output_type='stream', name='stderr', text='warning')
     got = build.reader_cells([code('#| default_exp x'), code('#| hide\nimport a'), code('#| export\ndef f(): pass'), code('f()', [table, noise]), dict(cell_type='markdown', metadata={}, source='[a](#SF:-b) [c](x.ipynb#eq-3)'), dict(cell_type='markdown', metadata={}, source='<a id="eq-1"></a>\n$$x\n\\tag{1}$$\nso $y$')])
     assert [c['source'] for c in got] == ['def f(): pass', 'f()', '| a |\n|---|', '[a](#sf-b) [c](x.ipynb#eq-3)', '<a id="eq-1"></a>\n\n$$x\n\\tag{1}$$\n\nso $y$']
-    assert build.displays('$$a \\\\ b$$') == '\n\\begin{equation}\na \\\\ b\n\\end{equation}\n'
+    assert build.displays('$$a \\\\ b$$') == '\n\\begin{equation*}\na \\\\ b\n\\end{equation*}\n'
     assert got[0]['metadata'] == {'tags': ['export']} and got[1]['outputs'] == []
 
 def test_links_to_files_outside_the_site_become_text():
