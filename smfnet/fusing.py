@@ -564,8 +564,8 @@ def export_onnx(
     if min(size) < 16: raise ValueError(f"images must be at least 16×16 px; these are {size[0]}×{size[1]}")
     net = SMFNet(model.cfg).eval()
     net.load_state_dict({k: v.cpu() for k,v in model.state_dict().items()})
-    x = torch.zeros(1,1,*size)
-    with torch.no_grad(): program = torch.onnx.export(net, (x,x), input_names=['ir','vi'], output_names=['fused'], verbose=False)
+    pair = torch.zeros(1,1,*size), torch.zeros(1,1,*size) # two tensors: one, given twice, would become one input
+    with torch.no_grad(): program = torch.onnx.export(net, pair, input_names=['ir','vi'], output_names=['fused'], verbose=False)
     with atomic_path(path) as tmp: program.save(str(tmp), external_data=False)
     return Path(path)
 
