@@ -6,14 +6,15 @@
 __all__ = ['BOX_SETS', 'OPTIMIZERS', 'DETECTORS', 'BOX_COLOURS', 'KEYS', 'T975', 'DETECTION_PRESETS', 'STREET', 'has_extra',
            'need_extra', 'check_boxes', 'read_yolo', 'read_voc', 'BoxSet', 'box_folders', 'read_boxes', 'find_boxed',
            'three_parts', 'task_inputs', 'small_pair', 'shown', 'input_images', 'TaskData', 'mirror_boxes', 'fit',
-           'make_detector', 'local_weights', 'pad_to', 'detection_loss', 'detect', 'box_iou', 'corner_boxes',
-           'average_precision', 'show_boxes', 'Task', 'run_key', 'read_study', 'run_folder', 'trained', 'run_study',
-           'describe', 'weights_tag', 'spread', 'by_seed', 'paired', 'verdict', 'study_table', 'published_table',
-           'preset_config', 'detection_task', 'box_targets', 'scene_boxes', 'detection_parts', 'load_inputs',
-           'scene_start']
+           'make_detector', 'local_weights', 'quiet', 'load_pretrained', 'pad_to', 'detection_loss', 'detect',
+           'box_iou', 'corner_boxes', 'average_precision', 'show_boxes', 'Task', 'run_key', 'read_study', 'run_folder',
+           'trained', 'run_study', 'describe', 'recorded', 'weights_tag', 'spread', 'by_seed', 'paired', 'verdict',
+           'study_lines', 'study_table', 'published_table', 'beside_paper', 'preset_config', 'detection_task',
+           'box_targets', 'scene_boxes', 'detection_parts', 'load_inputs', 'scene_start']
 
 # %% ../nbs/15_detection.ipynb #c003
 import csv, datetime, math, time
+from contextlib import contextmanager
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -23,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
-from .core import data_root, get_device, keep_memory, set_seed
+from .core import data_root, get_device, keep_memory, project_root, set_seed
 from .datasets import DATASETS, modality_folders, split_validation
 from .evaluating import format_table, fuse_checked, match_fused, named_methods, published, slug, wide, write_rows
 from .fusing import resample
@@ -38,7 +39,7 @@ def has_extra() -> bool: # whether transformers, faster-coco-eval and scipy (RT-
 
 def need_extra() -> None:
     "Refuse to go on without the extra, and say how to get it."
-    if not has_extra(): raise ImportError("training detectors and segmenters needs transformers, faster-coco-eval and scipy: pip install -c constraints.txt 'smfnet[downstream]'")
+    if not has_extra(): raise ImportError("detectors and segmenters need transformers, faster-coco-eval and scipy, the extra smfnet[downstream]; in the clone: pip install -c constraints.txt '.[downstream]'")
 
 # %% ../nbs/15_detection.ipynb #c008
 def check_boxes(
@@ -251,7 +252,7 @@ def fit(
     if len(data) < cfg.batch: raise ValueError(f"batch={cfg.batch} is larger than the data: {len(data)} images")
     Path(folder).mkdir(parents=True, exist_ok=True); keep_memory()
     device = get_device(cfg.device)
-    model = model.to(device).train()
+    model = model.to(device, memory_format=torch.channels_last).train() # a third less time for the segmenter on a CPU
     opt, total, per = OPTIMIZERS[optimizer](model.parameters(), cfg.lr), cfg.total_steps(len(data)), max(1, len(data)//cfg.batch)
     start, saved, begun = load_state(Path(folder), model, opt, None), time.monotonic(), time.monotonic()
     log = RunLog(Path(folder), start)
@@ -261,7 +262,7 @@ def fit(
             torch.manual_seed(seed)
             for g in opt.param_groups: g['lr'] = lr_at(step, total, per, cfg)
             x,t = data.batch(batch_indices(step, len(data), cfg.batch, cfg.seed), seed if cfg.augment else None)
-            value,terms = loss(model, x.to(device), [o.to(device) for o in t])
+            value,terms = loss(model, x.to(device, memory_format=torch.channels_last), [o.to(device) for o in t])
             check_finite(dict(total=value.item(), **terms), step, Path(folder))
             value.backward()
             if cfg.clip: nn.utils.clip_grad_norm_(model.parameters(), cfg.clip)
@@ -285,7 +286,7 @@ def make_detector(
     need_extra()
     from transformers import RTDetrResNetConfig, RTDetrV2Config, RTDetrV2ForObjectDetection
     names = dict(id2label=dict(enumerate(classes)), label2id={c: i for i,c in enumerate(classes)})
-    if pretrained: return RTDetrV2ForObjectDetection.from_pretrained(local_weights(pretrained), ignore_mismatched_sizes=True, local_files_only=True, **names)
+    if pretrained: return load_pretrained(RTDetrV2ForObjectDetection, pretrained, **names)
     if size not in DETECTORS: raise ValueError(f"detector must be one of {', '.join(DETECTORS)}, not {size!r}")
     o = DETECTORS[size]
     d,n = o['dim'],len(o['strides'])
@@ -302,6 +303,28 @@ def local_weights(
     "A folder of weights on this machine; nothing is ever downloaded."
     if not (Path(folder)/'config.json').is_file(): raise FileNotFoundError(f"{folder} holds no config.json; pretrained takes a folder that transformers' save_pretrained wrote")
     return str(folder)
+
+@contextmanager
+def quiet():
+    "Without the bars and reports of transformers."
+    from transformers.utils import logging
+    level,bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error(); logging.disable_progress_bar()
+    try: yield
+    finally:
+        logging.set_verbosity(level)
+        if bars: logging.enable_progress_bar()
+
+def load_pretrained(
+    cls,             # of transformers
+    folder:str|Path, # of its weights
+    **names,         # of the classes; the layers that score them start anew where their number differs
+) -> nn.Module:
+    "A network from a folder; weights of another network are an error."
+    with quiet(): net,info = cls.from_pretrained(local_weights(folder), ignore_mismatched_sizes=True, local_files_only=True, output_loading_info=True, **names)
+    lost,n = len(info['missing_keys']), len(net.state_dict())
+    if 2*lost > n: raise ValueError(f"{folder} holds weights of another network: {lost} of {n} arrays of {cls.__name__} are not in it")
+    return net
 
 # %% ../nbs/15_detection.ipynb #c037
 def pad_to(
@@ -390,6 +413,7 @@ def show_boxes(
     classes:tuple[str,...], # names
     least:float=.3,         # confidence below which nothing is drawn
     width:float=2.6,        # in, of a picture
+    most:int=16,            # finds drawn on an image, the most confident
 ):                          # matplotlib figure
     "One scene in several kinds of image, with what was found on each."
     import matplotlib.pyplot as plt
@@ -399,7 +423,7 @@ def show_boxes(
         ax.imshow(x.permute(1,2,0).numpy(), extent=(0,w,h,0)); ax.axis('off'); ax.set_title(k, fontsize=8)
         draw = lambda b,**o: ax.add_patch(plt.Rectangle(((b[0]-b[2]/2)*w, (b[1]-b[3]/2)*h), b[2]*w, b[3]*h, fill=False, **o))
         for t in truth.tolist(): draw(t[1:], ec='w', ls=':', lw=1)
-        for c,*b,s in (o for o in found.get(k, torch.zeros(0,6)).tolist() if o[5] >= least):
+        for c,*b,s in [o for o in found.get(k, torch.zeros(0,6)).tolist() if o[5] >= least][:most]:
             col = BOX_COLOURS[int(c) % len(BOX_COLOURS)]
             draw(b, ec=col, lw=1.2)
             ax.text((b[0]-b[2]/2)*w, (b[1]-b[3]/2)*h-1, f'{classes[int(c)]} {s:.2f}', fontsize=6, color=col, va='bottom', clip_on=True)
@@ -438,18 +462,25 @@ def read_study(
     with open(path, newline='', encoding='utf-8') as f: return [{k: v if k in KEYS and k != 'seed' else number(v) for k,v in r.items()} | dict(seed=r['seed']) for r in csv.DictReader(f)]
 
 # %% ../nbs/15_detection.ipynb #c053
-def run_folder(task:Task, folder:str|Path, name:str, seed:int) -> Path:
+def run_folder(
+    task:Task,        # of the study
+    folder:str|Path,  # as for `run_study`
+    name:str,         # kind of image
+    seed:int,
+    tag:str='',       # hash of the weights that made the images
+) -> Path:
     "Where one run keeps its log and its state."
-    return Path(folder)/slug(task.data)/slug(f'{task.network} {task.budget()}')/f'{slug(name)}-{seed}'
+    return Path(folder)/slug(task.data)/slug(f'{task.network} {task.budget()}')/f"{slug(f'{name} {tag}')}-{seed}"
 
 def trained(
     task:Task,        # of the study
     folder:str|Path,  # as for `run_study`
     name:str,         # kind of image
     seed:int,
+    tag:str='',       # as for `run_folder`
 ) -> nn.Module:       # in eval mode
     "The network of a finished run."
-    path = run_folder(task, folder, name, seed)
+    path = run_folder(task, folder, name, seed, tag)
     net = task.build()
     if not load_state(path, net, OPTIMIZERS[task.optimizer](net.parameters(), task.cfg.lr), None): raise FileNotFoundError(f"{path} holds no state: this run was made elsewhere, or has not begun")
     return net.eval()
@@ -465,32 +496,42 @@ def run_study(
     tags:dict|None=None,# input -> hash of the weights that made it
     progress:bool=False,# show bars
 ) -> list[dict]:        # the rows of these runs
-    "Train and score every input with every seed; finished runs are kept."
+    "Train and score every input with every seed; finished runs are kept, those of other weights replaced."
     rows, parts, wanted = read_study(file), {}, set()
     for seed in seeds:
         for name in inputs:
-            head = dict(zip(KEYS, (task.name, task.data, task.network, task.budget(), name, (tags or {}).get(name, ''), str(seed))))
+            tag = (tags or {}).get(name, '')
+            head = dict(zip(KEYS, (task.name, task.data, task.network, task.budget(), name, tag, str(seed))))
             wanted.add(run_key(head))
             if any(run_key(r) == run_key(head) for r in rows): continue
             if name not in parts: parts[name] = load(name)
             begun = time.process_time()
             set_seed(seed)
-            net = fit(parts[name]['train'], run_folder(task, folder, name, seed), replace(task.cfg, seed=seed), task.build(), task.loss, task.optimizer, progress)
+            net = fit(parts[name]['train'], run_folder(task, folder, name, seed, tag), replace(task.cfg, seed=seed), task.build(), task.loss, task.optimizer, progress)
             done = dict(images=len(parts[name]['train']), tested=len(parts[name]['test']), cpu_s=round(time.process_time()-begun), date=datetime.date.today().isoformat(), torch=torch.__version__)
-            rows += [{**head, 'class':c, **s, **done} for c,s in task.score(net, parts[name]['test']).items()]
+            rows = [r for r in rows if run_key({**r, 'weights':tag}) != run_key(head)] + [{**head, 'class':c, **s, **done} for c,s in task.score(net, parts[name]['test']).items()]
             write_rows(file, rows)
     return [r for r in rows if run_key(r) in wanted]
 
 # %% ../nbs/15_detection.ipynb #c055
 def describe(
-    task:Task,         # of the study
-    rows:list[dict],   # from `run_study`
+    rows:list[dict],   # of one study
 ) -> str:              # sentences for a caption
     "What a study's numbers rest on."
     if not rows: return 'No run has finished.'
     r, n = rows[0], len({x['seed'] for x in rows})
-    return (f"{task.network}, {task.budget()}; {task.data}: trained on {int(float(r['images']))} images, tested on {int(float(r['tested']))}, {n} seed{'s' if n > 1 else ''}. "
-            f"Pairs were reduced to {task.size[1]}x{task.size[0]} before they were fused.")
+    cost, tags = max(float(x['cpu_s']) for x in rows), sorted({x['weights'] for x in rows if x['weights']})
+    return (f"{r['network']}, {r['budget']}; {r['data']}: trained on {int(float(r['images']))} images, tested on {int(float(r['tested']))}, {n} seed{'s' if n > 1 else ''}. "
+            f"Pairs were reduced to that size before they were fused. A run took at most {cost:.0f} s of processor time." + (f" Weights: {', '.join(tags)}." if tags else ''))
+
+def recorded(
+    name:str,                     # 'detection' or 'segmentation'
+    folder:str|Path|None=None,    # None: this project's results/
+) -> dict[str,list[dict]]:        # 'data; network; budget' -> rows
+    "The studies that are kept with the project."
+    out = {}
+    for r in read_study(Path(folder or project_root()/'results')/f'{name}.csv'): out.setdefault('; '.join((r['data'], r['network'], r['budget'])), []).append(r)
+    return out
 
 def weights_tag(
     weights:str='ivf', # of SMFNet: a shipped name, or a .safetensors file
@@ -539,14 +580,15 @@ def verdict(
     floor:float=0.,       # score of a network that does not look at the image
     margin:float=.01,     # how much above the floor counts as having learnt something
     name:str|None=None,   # what the metric's mean is called
+    cls:str='mean',       # class that is compared
 ) -> str:                 # sentences
     "What the numbers say about the subject, and what they do not."
-    got, name = by_seed(rows, metric), name or f'mean {metric}'
+    got, name = by_seed(rows, metric, cls), name or f'{cls} {metric}'
     if not got: return 'No run has finished.'
     means = {k: spread(list(v.values()))[0] for k,v in got.items()}
     best, n = max(means, key=means.get), min(len(v) for v in got.values())
     if means[best] < floor + margin:
-        return f"Void: the best kind of image ({best}) reaches a {name} of {means[best]:.3f}, and ignoring the image gives {floor:.3f}; at this budget nothing was learnt, so nothing is compared."
+        return f"Void: the best kind of image ({best}) has {name} {means[best]:.3f}, and ignoring the image gives {floor:.3f}; at this budget nothing was learnt, so nothing is compared."
     if subject not in got: return f"{best} has the largest {name} ({means[best]:.3f}); {subject} was not among the kinds of image."
     words = {1:[], -1:[], 0:[]}
     for k in got:
@@ -558,14 +600,13 @@ def verdict(
     return f"{name}: " + '; '.join(text) + '.'
 
 # %% ../nbs/15_detection.ipynb #c065
-def study_table(
+def study_lines(
     rows:list[dict],       # from `run_study`
     metric:str,            # column of the classes
     extra:tuple=(),        # further columns of the 'mean' rows, such as 'Acc'
     name:str='mean',       # what the mean over classes is called
-    style:str='markdown',  # 'text', 'markdown' or 'html'
-) -> str:                  # the table: a line per kind of image; means over seeds, and for the mean over classes its spread
-    "A study as a table."
+) -> tuple[list[dict],list[str]]: # a line per kind of image: means over seeds, and for the mean over classes its spread; the columns
+    "A study as lines of a table."
     classes = [c for c in dict.fromkeys(r['class'] for r in rows) if c != 'mean']
     lines = []
     for k,v in by_seed(rows, metric).items():
@@ -574,7 +615,17 @@ def study_table(
         cell = {c: spread(list(by_seed(mine, metric, c)[k].values()))[0] for c in classes if k in by_seed(mine, metric, c)}
         cell = {c: x for c,x in cell.items() if math.isfinite(x)} | {f'm{e}': spread(list(by_seed(mine, e)[k].values()))[0] for e in extra}
         lines.append({'input':k, 'seeds':len(v), 'spread':'–' if math.isnan(s) else f'± {s:.4f}', **cell, name:m})
-    return format_table(lines, [*classes, *(f'm{e}' for e in extra), name], ['input','seeds','spread'], style)
+    return lines, [*classes, *(f'm{e}' for e in extra), name]
+
+def study_table(
+    rows:list[dict],       # from `run_study`
+    metric:str,            # as for `study_lines`
+    extra:tuple=(),        # the same
+    name:str='mean',       # the same
+    style:str='markdown',  # 'text', 'markdown' or 'html'
+) -> str:
+    "A study as a table."
+    return format_table(*study_lines(rows, metric, extra, name), ['input','seeds','spread'], style)
 
 # %% ../nbs/15_detection.ipynb #c068
 def published_table(
@@ -585,11 +636,31 @@ def published_table(
     rows = wide(published(table))
     return format_table(rows, [k for k in rows[0] if k not in ('method','dataset')], ['method'], style)
 
+# %% ../nbs/15_detection.ipynb #c069b
+def beside_paper(
+    table:int,             # 2 detection, 3 segmentation
+    studies:dict,          # what the rows are, in words -> rows of one study
+    metric:str,            # as for `study_lines`
+    extra:tuple=(),        # the same
+    columns:dict|None=None,# our name of a class -> its column in the paper
+    style:str='markdown',
+) -> str:
+    "The paper's table and studies below it, best and second best marked within each."
+    theirs = wide(published(table))
+    cols = [k for k in theirs[0] if k not in ('method','dataset')]
+    lines = [{**o, 'source':f"published, {o['dataset']}", 'input':o['method'], 'seeds':'not said', 'spread':'–'} for o in theirs]
+    for k,rows in studies.items():
+        ours,more = study_lines(rows, metric, extra, cols[-1])
+        name = lambda c: (columns or {}).get(c, c)
+        lines += [{name(c): v for c,v in o.items()} | {'source':k} for o in ours]
+        cols += [name(c) for c in more if name(c) not in cols]
+    return format_table(lines, cols, ['source','input','seeds','spread'], style, group=lambda r: r['source'])
+
 # %% ../nbs/15_detection.ipynb #c071
 DETECTION_PRESETS = dict( # size (h, w) and detector, then fields of `TrainConfig`
     paper=dict(size=(480,640), detector='r18', optimizer='sgd', epochs=100, batch=8, lr=1e-2, schedule='constant', warmup=500, clip=.1), # Sec. 3.3; warm-up and clipping are ours
     gpu=dict(size=(240,320), detector='r18', optimizer='adamw', epochs=60, batch=16, lr=2e-4, schedule='cosine', warmup=200, clip=.1),
-    cpu=dict(size=(120,160), detector='tiny', optimizer='adamw', steps=800, batch=4, lr=1e-3, schedule='cosine', warmup=50, clip=1.),
+    cpu=dict(size=(120,160), detector='tiny', optimizer='adamw', steps=800, batch=4, lr=5e-4, schedule='cosine', warmup=50, clip=1.),
     smoke=dict(size=(64,96), detector='tiny', optimizer='adamw', steps=8, batch=4, lr=1e-3, schedule='constant', clip=1.))
 
 def preset_config(
@@ -674,22 +745,22 @@ def load_inputs(
 STREET = {'People':0, 'Car':1, 'Bus':1, 'Truck':1} # M3FD's classes as person and car, as MSRS labels them
 
 def scene_start(
-    folder:str|Path,        # where the start is kept; one that is there is taken
+    folder:str|Path,        # where starts are kept, each in a folder named by its budget; one that is there is taken
     scenes:int=150,         # embedded scenes
-    steps:int=3000,         # of 4 images
+    steps:int=2000,         # of 4 images
     size:tuple=(120,160),   # (h, w)
     device:str='auto',      # see `get_device`
     progress:bool=False,    # show bars
-) -> Path:                  # `folder`, for `pretrained`
+) -> Path:                  # the folder, for `pretrained`
     "A tiny detector of persons and cars trained on embedded scenes, as a start for a small data set."
-    folder = Path(folder)
+    folder = Path(folder)/f'{scenes} scenes, {steps} steps'
     if (folder/'config.json').is_file(): return folder
     (pairs,boxes),_ = detection_parts('', scenes, size)[0].values()
     ids = {i: STREET[c] for i,c in enumerate(M3FD_CLASSES) if c in STREET}
     boxes = box_targets([[(ids[c], *b) for c,*b in o if c in ids] for o in boxes])
     data = TaskData(torch.cat([input_images(pairs, k, size, label=k, progress=progress) for k in ('ir','vi')]), boxes*2, mirror_boxes)
-    cfg,rest = preset_config(DETECTION_PRESETS, 'cpu', device, steps=steps)
+    cfg,rest = preset_config(DETECTION_PRESETS, 'cpu', device, steps=steps, lr=1e-3)
     set_seed(0)
     net = fit(data, folder/'training', cfg, make_detector(('person','car'), rest['detector']), detection_loss, rest['optimizer'], progress)
-    net.cpu().save_pretrained(folder)
+    with quiet(): net.cpu().save_pretrained(folder)
     return folder

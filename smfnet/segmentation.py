@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 from .datasets import find_labels, find_pairs, modality_folders
-from .detection import Task, TaskData, local_weights, need_extra, preset_config, three_parts
+from .detection import Task, TaskData, load_pretrained, need_extra, preset_config, three_parts
 from .images import match_pairs
 from .scenes import COLOURS, MFNET_CLASSES, render_scene
 
@@ -98,7 +98,7 @@ def make_segmenter(
     from transformers import MobileNetV2Config, MobileNetV2ForSemanticSegmentation
     names = dict(id2label=dict(enumerate(classes)), label2id={c: i for i,c in enumerate(classes)})
     if size not in SEGMENTERS: raise ValueError(f"segmenter must be one of {', '.join(SEGMENTERS)}, not {size!r}")
-    if pretrained: net = MobileNetV2ForSemanticSegmentation.from_pretrained(local_weights(pretrained), ignore_mismatched_sizes=True, local_files_only=True, **names)
+    if pretrained: net = load_pretrained(MobileNetV2ForSemanticSegmentation, pretrained, **names)
     else: net = MobileNetV2ForSemanticSegmentation(MobileNetV2Config(**SEGMENTERS[size], tf_padding=False, classifier_dropout_prob=.1, **names))
     for m in net.modules():
         if isinstance(m, nn.BatchNorm2d): m.momentum = .1

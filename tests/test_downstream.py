@@ -5,17 +5,17 @@ import numpy as np
 import pytest
 from smfnet import detection
 from smfnet.datasets import find_pairs
-from smfnet.detection import BOX_SETS, box_folders, by_seed, find_boxed, read_study
+from smfnet.detection import BOX_SETS, box_folders, by_seed, find_boxed, read_study, recorded
 from smfnet.scenes import MFNET_CLASSES
 
 root = Path(__file__).resolve().parent.parent
 data = os.environ.get('SMFNET_DATA')
 TASKS = {'segmentation':('IoU', len(MFNET_CLASSES)), 'detection':('AP50', 6)}
 
-def papermill(name, tmp_path, *parameters):
+def papermill(name, tmp_path, *parameters, **env):
     out = tmp_path/'executed.ipynb'
     args = [sys.executable, '-m', 'papermill', '--log-level', 'ERROR', root/'nbs'/f'{name}.ipynb', out, '-k', 'python3', '-p', 'out', tmp_path/'study', *parameters]
-    r = subprocess.run([str(a) for a in args], cwd=root, capture_output=True, text=True, env={**{k: v for k,v in os.environ.items() if k != 'MPLBACKEND'}, 'OMP_NUM_THREADS':'1'}) # agg would draw nothing into the notebook
+    r = subprocess.run([str(a) for a in args], cwd=root, capture_output=True, text=True, env={**{k: v for k,v in os.environ.items() if k != 'MPLBACKEND'}, 'OMP_NUM_THREADS':'1', **env}) # agg would draw nothing into the notebook
     return r, out
 
 @pytest.mark.parametrize('name', TASKS)
@@ -43,6 +43,14 @@ def test_study_runs_on_embedded_scenes_and_goes_on_where_it_stopped(name, tmp_pa
 def test_without_the_extra_the_message_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(detection, 'find_spec', lambda name: None)
     with pytest.raises(ImportError, match=r'smfnet\[downstream\]'): detection.make_detector(('person',))
+
+@pytest.mark.parametrize('name', TASKS)
+def test_run_notebook_without_the_extra_stops_with_one_sentence(name, tmp_path):
+    (tmp_path/'hide').mkdir()
+    (tmp_path/'hide'/'sitecustomize.py').write_text("import sys; sys.modules['transformers'] = None")
+    r, out = papermill(name, tmp_path, PYTHONPATH=os.pathsep.join([str(tmp_path/'hide'), str(root)]))
+    assert r.returncode != 0 and 'smfnet[downstream]' in r.stderr.strip().splitlines()[-1]
+    assert not (tmp_path/'study').exists()
 
 @pytest.mark.parametrize('name', ['M3FD', 'LLVIP/train', 'LLVIP/test'])
 def test_a_missing_data_set_names_its_page_and_layout(name, tmp_path):
@@ -79,5 +87,7 @@ def test_recorded_results_agree_with_themselves(name):
         mine = [r for r in rows if (r['data'], r['budget'], r['input'], r['seed']) == key]
         mean = [r[metric] for r in mine if r['class'] == 'mean']
         assert len(mean) == 1 and abs(np.nanmean([r[metric] for r in mine if r['class'] != 'mean']) - mean[0]) < 1e-5
-    seeds = {k: set(v) for k,v in by_seed(rows, metric).items()}
-    assert max(map(len, seeds.values())) - min(map(len, seeds.values())) <= 1
+    for mine in recorded(name).values():
+        seeds = {k: set(v) for k,v in by_seed(mine, metric).items()}
+        assert set(seeds) == {'ir','vi','average','maximum','SMFNet'} and all(v == set(range(len(v))) for v in seeds.values())
+        assert len({r['weights'] for r in mine if r['input'] == 'SMFNet'}) == 1, 'rows of two kinds of weights in one table'
