@@ -297,6 +297,7 @@ def make_detector(
         encoder_attention_heads=8 if d > 64 else 4, decoder_attention_heads=8 if d > 64 else 4, d_model=d, decoder_in_channels=[d]*n, num_feature_levels=n,
         decoder_n_levels=n, decoder_ffn_dim=4*d if d > 64 else 2*d, decoder_layers=o['layers'], num_queries=o['queries'], num_denoising=min(100, o['queries']), **names))
 
+# %% ../nbs/15_detection.ipynb #c034b
 def local_weights(
     folder:str|Path, # of a network saved by transformers' `save_pretrained`
 ) -> str:
