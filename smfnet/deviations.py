@@ -103,6 +103,9 @@ LEDGER += [
     Deviation(27, 'Sec. 3.1', '"eight metrics", nine names', '–', 'nine are computed, SCD among them', 'the tables have eight columns, without SCD', 'below'),
     Deviation(28, 'Sec. 3.1', '"MSRS (36 pairs)"', '–', '36 pairs too, every tenth of the official test split, and said so', 'the official test split has 361', '[13](13_evaluating.ipynb)'),
     Deviation(29, 'Sec. 3.1', 'Adam, 1e-4; no schedule', 'one Adam for each part, halved every 20 epochs down to 1e-6; gradient norm of each part clipped at 0.01', 'one Adam; the same schedule within each stage; one norm over all parameters, clipped at 0.01', 'the paper is silent; Adam hardly sees the scale of a gradient', 'below, [11](11_training.ipynb)'),
+    Deviation(44, 'Sec. 3.1', 'batch size 6, two GPUs; for each of them or over both is not said', '–', '`batch` is over all processes; with `accumulate` above 1 the decomposition and the Lovász term are those of a piece',
+        'one or several processes then train alike; only terms that are no means over images notice the pieces', '[11](11_training.ipynb)'),
+    Deviation(45, 'Sec. 3.1', 'says nothing of patches of low contrast', 'drops them', 'presets drop them; the last run of the shipped weights had them all', 'a network that never saw plain sky must guess it', '[03](03_datasets.ipynb), MODEL_CARD'),
     Deviation(37, 'Sec. 3.2', '"second-best value of … SSIM"', '–', 'read from Table 1', 'third on TNO and RoadScene, second on MSRS', 'below'),
 ]
 
