@@ -12,7 +12,7 @@ __all__ = ['MAP_BYTES', 'TILE_BYTES', 'WHOLE_PX', 'PRECISIONS', 'SHIFT_PX', 'SHI
            'parse_stretch', 'usage', 'make_parser', 'report', 'stop', 'run_command', 'main']
 
 # %% ../nbs/12_fusing.ipynb #c003
-import argparse, functools, math, os, re, signal, sys, tempfile, time
+import argparse, functools, math, os, re, signal, sys, tempfile, time, warnings
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -565,7 +565,9 @@ def export_onnx(
     net = SMFNet(model.cfg).eval()
     net.load_state_dict({k: v.cpu() for k,v in model.state_dict().items()})
     pair = torch.zeros(1,1,*size), torch.zeros(1,1,*size) # two tensors: one, given twice, would become one input
-    with torch.no_grad(): program = torch.onnx.export(net, pair, input_names=['ir','vi'], output_names=['fused'], verbose=False)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter('ignore') # the exporter's notes to its own developers
+        program = torch.onnx.export(net, pair, input_names=['ir','vi'], output_names=['fused'], verbose=False)
     with atomic_path(path) as tmp: program.save(str(tmp), external_data=False)
     return Path(path)
 
