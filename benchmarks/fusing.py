@@ -1,16 +1,18 @@
 """How fast fusing is here: time, operations, share of the convolution peak, memory. Prints a table and the machine it was measured on.
 
     python benchmarks/fusing.py                      128², 640×480, 1024×768
-    python benchmarks/fusing.py --sizes 320x240 --threads 1 --scaling 0.1 0.5 2
+    python benchmarks/fusing.py --sizes 320x240 --threads 1
+    python benchmarks/fusing.py --scaling 0.1 1 8 33 --network smoke --max-memory 1G --threads 1 --clock cpu --write results/fusing.csv
 """
 import argparse, platform, resource, subprocess, sys, tempfile, time
 from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
-from smfnet.fusing import fuse_batch, fuse_files, has_bf16, load_model
+from smfnet.core import atomic_path, set_seed
+from smfnet.fusing import fuse_batch, fuse_files, has_bf16, load_model, parse_memory
 from smfnet.images import write_image
-from smfnet.model import SMFNet
+from smfnet.model import MODEL_PRESETS, SMFNet
 
 CLOCKS = dict(wall=time.perf_counter, cpu=time.process_time)
 clock = CLOCKS['wall']
@@ -72,14 +74,40 @@ def folders(model, h, w, n):
     x,y = torch.rand(2,n,1,h,w)
     print(f"batch of {n} pairs {w}×{h}: {n/best(lambda: fuse_batch(model, x, y), 1):.2f} pairs/s", flush=True)
 
+def one_size(model, h, w, limit):
+    "One row of the scaling table: CSV."
+    x,y = torch.rand(2,1,1,h,w)
+    fuse_batch(model, x[...,:32,:32], y[...,:32,:32])
+    s = clock()
+    out = fuse_batch(model, x, y, max_memory=limit)
+    s = clock()-s
+    assert out.shape == x.shape and out.isfinite().all()
+    print(f"{w},{h},{w*h/1e6:.3f},{s:.2f},{1e6*s/w/h:.2f},{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**10:.0f}", flush=True)
+
+def scaling(a, common):
+    "Time per pixel from small to large images, 4:3; one process for each."
+    head = 'width,height,megapixels,seconds,us_per_pixel,peak_mb'
+    print(f"\nnetwork {a.network}, max_memory {a.max_memory}, {machine()}, {a.clock} time\n{head}", flush=True)
+    rows = []
+    for m in a.scaling:
+        size = f'{round((4/3*m*1e6)**.5)}x{round((.75*m*1e6)**.5)}'
+        rows.append(alone('--one', size, '--network', a.network, '--max-memory', a.max_memory, *common))
+        print(rows[-1], flush=True)
+    if a.write:
+        with atomic_path(a.write) as tmp: tmp.write_text('\n'.join([head, *rows])+'\n')
+
 def alone(*args):
-    "The same script in a process of its own, so that its peak memory is that of one size."
-    subprocess.run([sys.executable, __file__, *map(str, args), '--bare'], check=True)
+    "The same script in a process of its own, so that its peak memory is that of one size; what it prints."
+    return subprocess.run([sys.executable, __file__, *map(str, args)], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--sizes', nargs='*', default=['128x128', '640x480', '1024x768'], help='WIDTHxHEIGHT ...')
-    p.add_argument('--scaling', nargs='*', type=float, default=[], help='megapixels at which the time per pixel is measured, 4:3')
+    p.add_argument('--scaling', nargs='*', type=float, default=[], help='megapixels at which the time per pixel is measured, 4:3; nothing else is then')
+    p.add_argument('--network', default='ivf', choices=('ivf','smoke'), help='for --scaling: the shipped one, or the small one with random weights')
+    p.add_argument('--max-memory', default='1G', help='for --scaling')
+    p.add_argument('--write', help='for --scaling: a CSV file')
+    p.add_argument('--one', help=argparse.SUPPRESS)
     p.add_argument('--threads', type=int, default=torch.get_num_threads())
     p.add_argument('--repeats', type=int, default=2)
     p.add_argument('--device', default='auto')
@@ -91,7 +119,12 @@ def main():
     globals()['clock'] = CLOCKS[a.clock]
     torch.set_num_threads(a.threads)
     common = ['--threads', a.threads, '--repeats', a.repeats, '--device', a.device, '--precision', a.precision, '--clock', a.clock]
-    model = load_model('ivf', a.device)
+    if a.scaling: return scaling(a, common)
+    set_seed(0)
+    model = SMFNet(MODEL_PRESETS['smoke']).eval() if a.network == 'smoke' else load_model('ivf', a.device)
+    if a.one:
+        w,h = map(int, a.one.split('x'))
+        return one_size(model, h, w, parse_memory(a.max_memory))
     if a.bare:
         for o in a.sizes:
             w,h = map(int, o.split('x'))
@@ -100,8 +133,7 @@ def main():
     print(f'{machine()}, {a.clock} time')
     if torch.cuda.is_available(): print(torch.cuda.get_device_name())
     print("| size | precision | ms per pair | GFLOP | peak GFLOP/s | share of peak | time × peak, GFLOP | peak memory, MB |\n|---|---|--:|--:|--:|--:|--:|--:|", flush=True)
-    scaling = [f'{round((4/3*m*1e6)**.5)}x{round((.75*m*1e6)**.5)}' for m in a.scaling]
-    for o in a.sizes + scaling: alone('--sizes', o, *common)
+    for o in a.sizes: print(alone('--sizes', o, '--bare', *common), flush=True)
     if a.pairs: folders(model, 240, 320, a.pairs)
 
 if __name__ == '__main__': main()
