@@ -77,7 +77,7 @@ LEDGER += [
         'well posed, differentiable, needs no labels', '[09](09_losses.ipynb#eq-23), [below](#tried)'),
     Deviation(16, 'Eq. 26-27', 'CC not defined for many channels', 'turned into a Python number: no gradient', 'Pearson over pixels for each channel, averaged; differentiable', 'a loss must train', '[09](09_losses.ipynb#eq-26)'),
     Deviation(17, 'Eq. 27', 'CC(detail)² + CC(interact)²', 'adds CC(detail)² twice and drops CC(interact)', 'as printed', 'the release computes the second number and does not use it', '[09](09_losses.ipynb#eq-27)'),
-    Deviation(18, 'Eq. 28, Sec. 3.1', 'α₄ = 10 (decomposition), α₅ = 2 (gradient)', '2 and 10', 'as released; preset `as_printed` for the other', 'the gradient is what makes the picture: most likely swapped in print', '[09](09_losses.ipynb#eq-28), [below](#tried)'),
+    Deviation(18, 'Eq. 28, Sec. 3.1', 'α₄ = 10 (decomposition), α₅ = 2 (gradient)', '2 and 10', 'as released; preset `as_printed` for the other', 'the gradient is what makes the picture: most likely swapped in print; [what either asks for](09_losses.ipynb#eq-28)', '[09](09_losses.ipynb#eq-28), [below](#tried)'),
     Deviation(19, 'Eq. 17', 'L_grad without arguments', 'of the visible image', 'as released', 'visible texture is what a second gradient term can protect', '[09](09_losses.ipynb#eq-17)'),
     Deviation(20, 'Eq. 18, 30', '∇ not specified', '–', '|∂x| + |∂y| of the unnormalised Sobel operator', 'the root of squares has no derivative at 0', '[09](09_losses.ipynb#eq-30)'),
     Deviation(21, 'Eq. 29-30', 'max of two images', '–', 'elementwise, separately for intensity and gradient', 'the only reading with a picture as target', '[09](09_losses.ipynb#eq-29)'),
@@ -106,6 +106,7 @@ LEDGER += [
     Deviation(44, 'Sec. 3.1', 'batch size 6, two GPUs; for each of them or over both is not said', '–', '`batch` is over all processes; with `accumulate` above 1 the decomposition and the Lovász term are those of a piece',
         'one or several processes then train alike; only terms that are no means over images notice the pieces', '[11](11_training.ipynb)'),
     Deviation(45, 'Sec. 3.1', 'says nothing of patches of low contrast', 'drops them', 'presets drop them; the last run of the shipped weights had them all', 'a network that never saw plain sky must guess it', '[03](03_datasets.ipynb), MODEL_CARD'),
+    Deviation(46, 'Sec. 3.1', 'Adam', 'Adam', 'Adam; option `muon`, with which the last updates of the shipped weights were made', 'needs fewer steps, and steps are what a CPU lacks', '[11](11_training.ipynb), [below](#tried)'),
     Deviation(37, 'Sec. 3.2', '"second-best value of … SSIM"', '–', 'read from Table 1', 'third on TNO and RoadScene, second on MSRS', 'below'),
 ]
 

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['TRAIN_PRESETS', 'check_config', 'TrainConfig', 'lr_at', 'batch_indices', 'turn', 'Batches', 'whole_batch', 'writing',
-           'save_state', 'state_note', 'load_state', 'data_key', 'run_key', 'check_same_run', 'update_ema', 'RunLog',
-           'read_log', 'Diverged', 'check_finite', 'summary_writer', 'signals_to', 'look_at_pairs', 'strip', 'Trainer',
-           'check_share', 'checkpoint_blocks', 'setup', 'batch', 'objective', 'step', 'report', 'begin', 'save',
-           'recording', 'validate', 'run', 'finish', 'train_config', 'training_data', 'stage_one_weights',
-           'start_model', 'seconds_per_step', 'duration', 'make_trainer', 'plot_log', 'run_forked', 'launch',
-           'show_held', 'train_arguments', 'main']
+           'save_state', 'state_note', 'load_state', 'data_key', 'run_key', 'check_same_run', 'update_ema',
+           'orthogonal', 'Muon', 'RunLog', 'read_log', 'Diverged', 'check_finite', 'summary_writer', 'signals_to',
+           'look_at_pairs', 'strip', 'Trainer', 'check_share', 'checkpoint_blocks', 'setup', 'batch', 'objective',
+           'step', 'report', 'begin', 'save', 'recording', 'validate', 'run', 'finish', 'train_config', 'training_data',
+           'stage_one_weights', 'start_model', 'seconds_per_step', 'duration', 'make_trainer', 'plot_log', 'run_forked',
+           'launch', 'show_held', 'train_arguments', 'main']
 
 # %% ../nbs/11_training.ipynb #c002
 import argparse, dataclasses, hashlib, json, math, os, platform, signal, socket, sys, threading, time
@@ -55,6 +55,7 @@ def check_config(
         if not (isinstance(v,int) and v >= 0): raise ValueError(f"{k} must be a whole number, 0 or larger, not {v!r}")
     for k in ('clip','floor','save_minutes'):
         if not getattr(c,k) >= 0: raise ValueError(f"{k} must be 0 or larger, not {getattr(c,k)!r}")
+    if c.optimizer not in ('adam','muon'): raise ValueError(f"optimizer must be 'adam' or 'muon', not {c.optimizer!r}")
     if not 0 < c.lr < 1: raise ValueError(f"lr must lie between 0 and 1, not {c.lr!r}")
     if not 0 <= c.ema < 1: raise ValueError(f"ema must lie in [0, 1), not {c.ema!r}")
     if c.batch % c.accumulate: raise ValueError(f"accumulate={c.accumulate} must divide batch={c.batch}")
@@ -71,6 +72,7 @@ class TrainConfig:
     epochs:int|None = None    # passes; None: 40 in stage I, 80 in stage II (Sec. 3.1)
     batch:int = 6             # pairs per optimizer step, over all processes (Sec. 3.1)
     lr:float = 1e-4           # Adam step size (Sec. 3.1)
+    optimizer:str = 'adam'    # 'adam' (Sec. 3.1), or 'muon' for the matrices and Adam for the rest, see `Muon`
     schedule:str = 'step'     # 'step': halved every 20 epochs (release); 'cosine'; 'constant'
     step_epochs:int = 20      # epochs between halvings (release)
     floor:float = 1e-6        # smallest step size (release)
@@ -273,6 +275,43 @@ def update_ema(
     new = {k: v for k,v in model.state_dict().items() if v.is_floating_point()}
     torch._foreach_lerp_([ema[k] for k in new], list(new.values()), 1-d)
 
+# %% ../nbs/11_training.ipynb #c131
+def orthogonal(
+    m:Tensor,    # a matrix (r c)
+    rounds:int=5,# of the polynomial
+) -> Tensor:     # same shape, singular values between about 0.7 and 1.2
+    "Nearly the U Vᵀ of a singular value decomposition, by Newton-Schulz rounds; the coefficients are those of `torch.optim.Muon`."
+    x = m.T if m.shape[0] > m.shape[1] else m
+    x = x / x.norm().clamp_min(1e-7)
+    for _ in range(rounds):
+        a = x @ x.T
+        x = 3.4445*x + (-4.775*a + 2.0315*a@a) @ x
+    return x.T if m.shape[0] > m.shape[1] else x
+
+# %% ../nbs/11_training.ipynb #c133
+class Muon(torch.optim.Adam):
+    "Orthogonalised momentum for the kernels that mix channels (doi:10.48550/arXiv.2502.16982), Adam for all other weights, with one step size."
+    @staticmethod
+    def mixes(
+        p:Tensor, # a weight
+    ) -> bool:    # whether it is a matrix to Muon: a convolution that is not depthwise, at least 16 × 16
+        "Which weights are no Adam's."
+        return p.ndim == 4 and p.shape[1] > 1 and min(p.flatten(1).shape) >= 16
+    @torch.no_grad()
+    def step(self, closure=None):
+        "One update; gradients of the matrices are used up by it."
+        for g in self.param_groups:
+            for p in g['params']:
+                if p.grad is None or not self.mixes(p): continue
+                s = self.state[p]
+                if not s: s.update(step=torch.tensor(0.), momentum=torch.zeros_like(p))
+                s['step'] += 1
+                s['momentum'].lerp_(p.grad, .05)
+                u = orthogonal(p.grad.lerp(s['momentum'], .95).flatten(1))
+                p.add_(u.reshape(p.shape), alpha=-g['lr']*.2*max(u.shape)**.5) # as large as Adam's usual step
+                p.grad = None
+        return super().step(closure)
+
 # %% ../nbs/11_training.ipynb #c039
 class RunLog:
     "A file of JSON lines; those after the step that a run resumes from are cut off."
@@ -420,7 +459,8 @@ def setup(self:Trainer) -> None:
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
         torch.use_deterministic_algorithms(True, warn_only=True)
     self.model.to(self.acc.device); self.loss.to(self.acc.device)
-    self.opt = torch.optim.Adam(self.params, c.lr, fused=self.acc.device.type in ('cpu','cuda'))
+    make = Muon if c.optimizer == 'muon' else partial(torch.optim.Adam, fused=self.acc.device.type in ('cpu','cuda'))
+    self.opt = make(self.params, c.lr)
     self.ema = {k: v.detach().clone() for k,v in self.model.state_dict().items()} if c.ema else None
     if c.checkpoint: checkpoint_blocks(self.model)
     self.net, self.stepper = self.acc.prepare(self.model, self.opt)
