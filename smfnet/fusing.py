@@ -8,12 +8,13 @@ __all__ = ['MAP_BYTES', 'TILE_BYTES', 'WHOLE_PX', 'PRECISIONS', 'SHIFT_PX', 'SHI
            'load_model', 'as_array', 'resample', 'check_resize', 'match_sizes', 'fuse_pair', 'fuse', 'edge_image',
            'estimate_shift', 'shift_hint', 'Job', 'target_file', 'plan_jobs', 'check_sizes', 'reason', 'recipe',
            'run_job', 'is_finished', 'attempt', 'run_jobs', 'check_writable', 'fuse_files', 'box_mean', 'find_patches',
-           'show_fused', 'job_row', 'score_job', 'scene_files', 'mean_scores', 'need_onnx', 'export_onnx', 'OnnxNet',
-           'parse_stretch', 'usage', 'make_parser', 'report', 'stop', 'run_command', 'main']
+           'show_fused', 'job_row', 'score_job', 'scene_files', 'mean_scores', 'need_onnx', 'without_notes',
+           'export_onnx', 'OnnxNet', 'parse_stretch', 'usage', 'make_parser', 'report', 'stop', 'run_command', 'main']
 
 # %% ../nbs/12_fusing.ipynb #c003
-import argparse, functools, math, os, re, signal, sys, tempfile, time, warnings
+import argparse, functools, logging, math, os, re, signal, sys, tempfile, time, warnings
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 import numpy as np
@@ -553,6 +554,15 @@ def need_onnx():
     except ImportError as e: raise ValueError(f"ONNX files need the package {e.name}: pip install -c constraints.txt 'smfnet[onnx]'") from e
     return onnx, onnxruntime
 
+@contextmanager
+def without_notes():
+    "Without the notes that a library's own developers leave for each other: warnings, and log lines below an error."
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        logging.disable(logging.WARNING)
+        try: yield
+        finally: logging.disable(logging.NOTSET)
+
 def export_onnx(
     model:SMFNet,        # see `load_model`
     path:str|Path,       # a .onnx file
@@ -565,9 +575,7 @@ def export_onnx(
     net = SMFNet(model.cfg).eval()
     net.load_state_dict({k: v.cpu() for k,v in model.state_dict().items()})
     pair = torch.zeros(1,1,*size), torch.zeros(1,1,*size) # two tensors: one, given twice, would become one input
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter('ignore') # the exporter's notes to its own developers
-        program = torch.onnx.export(net, pair, input_names=['ir','vi'], output_names=['fused'], verbose=False)
+    with torch.no_grad(), without_notes(): program = torch.onnx.export(net, pair, input_names=['ir','vi'], output_names=['fused'], verbose=False)
     with atomic_path(path) as tmp: program.save(str(tmp), external_data=False)
     return Path(path)
 
@@ -677,7 +685,9 @@ def run_command(
         print(f"{len(jobs)} pairs: " + ', '.join(f"{j.files.ir.name} + {j.files.vi.name}" for j in jobs[:3]) + (', ...' if len(jobs) > 3 else ''), flush=True)
     fuse_files(a.ir, a.vi, a.out, a.weights, a.device, a.precision, a.minmax, a.resume, progress=not a.quiet and sys.stderr.isatty(), jobs=jobs,
         stretch=a.stretch, max_memory=a.max_memory, workers=a.workers, compiled=a.compile)
-    if a.export_onnx and (sizes := [j.size for j in jobs if j.size]): export_onnx(load_model(a.weights, 'cpu'), a.export_onnx, sizes[0])
+    if a.export_onnx and (sizes := [j.size for j in jobs if j.size]):
+        made = export_onnx(load_model(a.weights, 'cpu'), a.export_onnx, sizes[0])
+        if not a.quiet: print(f"network for {sizes[0][1]}×{sizes[0][0]} px written: {made}", flush=True)
     return report(jobs, a.quiet)
 
 def main(
