@@ -674,7 +674,7 @@ def preset_config(
     if preset not in presets: raise ValueError(f"preset must be one of {', '.join(presets)}, not {preset!r}")
     d = dict(presets[preset]) | {k: v for k,v in over.items() if v is not None}
     if over.get('epochs') is not None and over.get('steps') is None: d.pop('steps', None)
-    rest = {k: d.pop(k) for k in list(d) if k not in TrainConfig.__dataclass_fields__}
+    rest = {k: d.pop(k) for k in list(d) if k == 'optimizer' or k not in TrainConfig.__dataclass_fields__} # ours is one of `OPTIMIZERS`
     return TrainConfig(**(dict(augment=True, device=device, save_minutes=1.) | d)), rest
 
 def detection_task(

@@ -238,11 +238,10 @@ def weights_path(
 
 # %% ../nbs/08_model.ipynb #c080
 def from_pretrained(
-    cls,            # `SMFNet`
-    name:str='ivf', # a shipped name, or a path to a .safetensors file
+    name:str='ivf',   # a shipped name, or a path to a .safetensors file
     device:str='cpu', # see `get_device`
-) -> SMFNet:        # in eval mode on `device`
+) -> SMFNet:          # in eval mode on `device`
     "The network with shipped weights, in eval mode."
     return load_checkpoint(weights_path(name)).to(get_device(device))
 
-SMFNet.from_pretrained = classmethod(from_pretrained)
+SMFNet.from_pretrained = staticmethod(from_pretrained)
