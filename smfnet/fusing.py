@@ -563,6 +563,7 @@ def without_notes():
         try: yield
         finally: logging.disable(logging.NOTSET)
 
+# %% ../nbs/12_fusing.ipynb #c110
 def export_onnx(
     model:SMFNet,        # see `load_model`
     path:str|Path,       # a .onnx file
