@@ -55,7 +55,7 @@ def parse_memory(
 def memory_need(
     size:tuple[int,int],  # (h, w)
     model:SMFNet,         # its width counts
-    side:int=96,          # of a tile, px
+    side:int=160,         # of a tile, px
 ) -> int:                 # bytes
     "Memory that fusing one pair on a CPU takes with all maps in memory, roughly."
     return int(model.cfg.dim*(size[0]*size[1]*MAP_BYTES + side**2*TILE_BYTES))
@@ -71,7 +71,8 @@ def plan_memory(
 ) -> dict:                           # `side` and `folder` for `stream`
     "How to fuse one pair within a budget."
     budget = parse_memory(max_memory) or (memory_free() or 2**40)//2
-    if memory_need(size, model) <= budget: return dict(side=96, folder=None)
+    for side in (160, 96): # large tiles repeat less of their rims
+        if memory_need(size, model, side) <= budget: return dict(side=side, folder=None)
     sides = [n for n in (96,64,48,32) if memory_need((0,0), model, n) <= budget]
     if not sides: raise ValueError(f"max_memory={max_memory} is too little: even the smallest tiles take {memory_need((0,0), model, 32)/2**20:.0f} MB")
     return dict(side=sides[0], folder=scratch_folder())
