@@ -429,9 +429,12 @@ def check_writable(
     folder:Path, # made if it is missing
 ) -> None:
     "A folder that takes files, or an error that names it before any work is done."
-    folder.mkdir(parents=True, exist_ok=True)
-    try: tempfile.TemporaryFile(dir=folder).close()
-    except OSError as e: raise OSError(e.errno, e.strerror, str(folder)) from None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as e:
+        why = 'it is a file' if folder.is_file() else e.strerror or e
+        raise type(e)(f"cannot write into {str(folder)!r}: {why}; give another output folder") from None
 
 # %% ../nbs/12_fusing.ipynb #c060
 def fuse_files(

@@ -102,8 +102,8 @@ def test_a_full_disk_leaves_no_partial_file(folders, model, monkeypatch):
 def test_a_folder_that_takes_no_files_is_one_error_before_the_work(folders, model, monkeypatch):
     def refuse(*args, dir=None, **kw): raise PermissionError(13, 'Permission denied', f'{dir}/.0-temporary.png')
     monkeypatch.setattr(tempfile, 'TemporaryFile', refuse)
-    with pytest.raises(PermissionError) as e: fuse_files(folders/'ir', folders/'vi', folders/'out', model, progress=False)
-    assert e.value.filename == str(folders/'out')
+    with pytest.raises(PermissionError, match="cannot write into '.*out': Permission denied; give another output folder"):
+        fuse_files(folders/'ir', folders/'vi', folders/'out', model, progress=False)
 
 def test_no_source_is_overwritten_through_a_link(folders):
     (folders/'out').mkdir()
