@@ -91,6 +91,8 @@ LEDGER += [
     Deviation(33, 'Eq. 18, 20', 'norm of two things with a comma between', '–', 'norm of their difference', 'a norm takes one argument', '[09](09_losses.ipynb#eq-20)'),
     Deviation(34, 'Sec. 3.1', 'places α₄ and α₅ in Eqs. 17, 18 and 27', '–', 'in Eq. 28', 'they occur nowhere else', '[09](09_losses.ipynb#eq-28)'),
     Deviation(35, 'Eq. 18, 29-30', '‖·‖₁, a sum', '–', 'mean over pixels', 'weights must not depend on the patch size; SSIM is a mean too', 'below'),
+    Deviation(47, 'Eq. 30', 'bars around the gradients of the sources, none around ∇I_f', 'bars around all three', 'bars around all three; option `signed`, bars around none: the gradient of the steeper source, in its direction. The last updates of the shipped weights were made with it',
+        'what has a sign cannot follow what has none; without signs a negative costs nothing', '[09](09_losses.ipynb#eq-30), [below](#tried)'),
     Deviation(36, 'Eq. 18', 'window of the SSIM not given', '–', '11×11 Gaussian, σ = 1.5, only where it fits', 'the definition that the paper cites', '[09](09_losses.ipynb)'),
 ]
 

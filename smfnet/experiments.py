@@ -58,6 +58,7 @@ ROWS |= dict(
     dilated_nodes     = Row('dilated graph nodes (D-09)', model=dict(graph_nodes='dilated')),
     gram_patches      = Row('Gram over patches (D-14)', losses=dict(gram='patches')),
     lovasz_released   = Row('Lovász as released: no gradient (D-15)', losses=dict(semantic=False)),
+    signed_edges      = Row('edges with their sign in Eq. 30 (D-47)', losses=dict(edges='signed')),
     two_branch        = Row('two branches, as CDDFuse', model=dict(cross_attention=False, base_residual=False, graph=False), losses=dict(intensity=False, semantic=False)),
 )
 

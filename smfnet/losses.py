@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LOSS_PRESETS', 'gaussian_window', 'ssim', 'GradMagnitude', 'gram', 'as_patches', 'gram_loss', 'lovasz_grad', 'lovasz',
-           'semantic_loss', 'corrcoef', 'decomposition_loss', 'LossWeights', 'feature_cc', 'StageOneLoss',
+           'semantic_loss', 'corrcoef', 'decomposition_loss', 'LossWeights', 'feature_cc', 'StageOneLoss', 'EdgeLoss',
            'StageTwoLoss']
 
 # %% ../nbs/09_losses.ipynb #c003
@@ -174,6 +174,7 @@ class LossWeights:
     intensity:bool = True  # Gram term of Eq. 19
     semantic:bool = True   # Lovász term of Eq. 18
     gram:str = 'literal'   # 'literal' or 'patches', see `gram_loss` (D-14)
+    edges:str = 'magnitude' # 'magnitude' or 'signed', see `EdgeLoss` (D-47)
     graph_stage1:bool = False # also CC of the graph features in stage I (Table 5, "both cc_G")
     graph_stage2:bool = True  # CC of the graph features in stage II (Eq. 27)
     def __post_init__(self):
@@ -181,9 +182,11 @@ class LossWeights:
             if not getattr(self,k) >= 0: raise ValueError(f"loss weight {k} must be 0 or larger, not {getattr(self,k)!r}")
         if not self.delta > 1: raise ValueError(f"delta must exceed 1 so that CC + delta stays positive, not {self.delta!r}")
         if self.gram not in ('literal','patches'): raise ValueError(f"gram must be 'literal' or 'patches', not {self.gram!r}")
+        if self.edges not in ('magnitude','signed'): raise ValueError(f"edges must be 'magnitude' or 'signed', not {self.edges!r}")
 
 # %% ../nbs/09_losses.ipynb #c088
-LOSS_PRESETS = dict(paper=LossWeights(), as_released=LossWeights(), as_printed=LossWeights(alpha4=10., alpha5=2.), smoke=LossWeights())
+LOSS_PRESETS = dict(paper=LossWeights(), as_released=LossWeights(), as_printed=LossWeights(alpha4=10., alpha5=2.),
+    signed=LossWeights(edges='signed'), smoke=LossWeights())
 
 # %% ../nbs/09_losses.ipynb #c094
 def feature_cc(
@@ -232,13 +235,30 @@ class StageOneLoss(nn.Module):
         t = self.terms(*out, ir, vi, f)
         return self.total(t), t
 
+# %% ../nbs/09_losses.ipynb #c129
+class EdgeLoss(nn.Module):
+    "The fused image is as steep as the steeper source, and with 'signed' in the same direction (Eq. 30, D-47)."
+    def __init__(self,
+        edges:str='magnitude'): # or 'signed'
+        super().__init__()
+        self.edges, self.sobel = edges, Sobel()
+    def forward(self,
+        fused:Tensor, # fused image (b 1 h w)
+        ir:Tensor,    # infrared (b 1 h w)
+        vi:Tensor,    # visible luma (b 1 h w)
+    ) -> Tensor:      # scalar, 0 or larger
+        f,i,v = (torch.stack(self.sobel(x)) for x in (fused,ir,vi)) # 2 b 1 h w: along w, along h
+        size_f, size_i, size_v = (o.abs().sum(0) for o in (f,i,v))
+        if self.edges == 'magnitude': return (size_f - torch.maximum(size_i,size_v)).abs().mean()
+        return (f - torch.where(size_i > size_v, i, v)).abs().sum(0).mean()
+
 # %% ../nbs/09_losses.ipynb #c106
 class StageTwoLoss(nn.Module):
     "The fused image follows the brighter source and the steeper gradient, with separated features (Eqs. 27-30)."
     def __init__(self,
         w:LossWeights=LossWeights()): # weights and switches
         super().__init__()
-        self.w, self.grad = w, GradMagnitude()
+        self.w, self.edges = w, EdgeLoss(w.edges)
     def terms(self,
         fused:Tensor, # fused image (b 1 h w)
         ir:Tensor,    # infrared (b 1 h w)
@@ -247,8 +267,7 @@ class StageTwoLoss(nn.Module):
     ) -> dict:        # unweighted terms and the correlations, scalars
         "Every ingredient of the total by name."
         w, cc = self.w, feature_cc(f)
-        t = dict(intensity = (fused - torch.maximum(ir,vi)).abs().mean())                          # Eq. 29
-        t['grad'] = (self.grad(fused) - torch.maximum(self.grad(ir), self.grad(vi))).abs().mean()  # Eq. 30
+        t = dict(intensity=(fused - torch.maximum(ir,vi)).abs().mean(), grad=self.edges(fused, ir, vi)) # Eqs. 29, 30
         t['decomp'] = decomposition_loss(cc['cc_base'], cc['cc_detail'], cc.get('cc_graph') if w.graph_stage2 else None, w.delta)
         return t | cc
     def total(self, t:dict) -> Tensor:

@@ -70,6 +70,7 @@ def test_rows_beyond_the_paper():
     s = {k: settings(k, SMALL) for k in ROWS}
     assert (s['alphas_as_printed'].losses.alpha4, s['alphas_as_printed'].losses.alpha5) == (10., 2.)
     assert s['dilated_nodes'].model.graph_nodes == 'dilated' and s['gram_patches'].losses.gram == 'patches' and not s['lovasz_released'].losses.semantic
+    assert s['signed_edges'].losses.edges == 'signed' and s['default'].losses.edges == 'magnitude'
     two = SMFNet(s['two_branch'].model)
     assert two.encoder.graph is None and two.fuse_graph is None and all(b.conv is None for b in two.encoder.base)
 
