@@ -6,10 +6,10 @@
 __all__ = ['TRAIN_PRESETS', 'check_config', 'TrainConfig', 'lr_at', 'batch_indices', 'turn', 'Batches', 'whole_batch', 'writing',
            'save_state', 'state_note', 'load_state', 'data_key', 'run_key', 'check_same_run', 'update_ema',
            'orthogonal', 'Muon', 'RunLog', 'read_log', 'Diverged', 'check_finite', 'summary_writer', 'signals_to',
-           'look_at_pairs', 'strip', 'Trainer', 'check_share', 'checkpoint_blocks', 'setup', 'batch', 'objective',
-           'step', 'report', 'begin', 'save', 'recording', 'validate', 'run', 'finish', 'train_config', 'training_data',
-           'stage_one_weights', 'start_model', 'seconds_per_step', 'duration', 'make_trainer', 'plot_log', 'run_forked',
-           'launch', 'show_held', 'train_arguments', 'main']
+           'look_at_pairs', 'strip', 'Trainer', 'check_share', 'checkpoint_blocks', 'setup', 'batch', 'terms',
+           'objective', 'update', 'step', 'replay', 'report', 'begin', 'save', 'recording', 'validate', 'few_threads',
+           'run', 'finish', 'train_config', 'training_data', 'stage_one_weights', 'start_model', 'seconds_per_step',
+           'duration', 'make_trainer', 'plot_log', 'run_forked', 'launch', 'show_held', 'train_arguments', 'main']
 
 # %% ../nbs/11_training.ipynb #c002
 import argparse, dataclasses, hashlib, json, math, os, platform, signal, socket, sys, threading, time
@@ -59,6 +59,7 @@ def check_config(
     if not 0 < c.lr < 1: raise ValueError(f"lr must lie between 0 and 1, not {c.lr!r}")
     if not 0 <= c.ema < 1: raise ValueError(f"ema must lie in [0, 1), not {c.ema!r}")
     if c.batch % c.accumulate: raise ValueError(f"accumulate={c.accumulate} must divide batch={c.batch}")
+    if c.record and (c.accumulate > 1 or c.precision == 'fp16'): raise ValueError("record=True goes with neither accumulate nor precision='fp16', whose steps are not all alike")
     if c.schedule not in ('step','cosine','constant'): raise ValueError(f"schedule must be 'step', 'cosine' or 'constant', not {c.schedule!r}")
     if c.precision not in ('fp32','bf16','fp16'): raise ValueError(f"precision must be 'fp32', 'bf16' or 'fp16', not {c.precision!r}")
 
@@ -89,6 +90,7 @@ class TrainConfig:
     accumulate:int = 1        # pieces that a batch is cut into, one after the other, to save memory
     checkpoint:bool = False   # recompute activations in the backward pass, to save memory
     compile:bool = False      # torch.compile: minutes before the first step
+    record:bool = False       # on one GPU: record a step as a CUDA graph, see `Trainer.replay`
     deterministic:bool = False# on a GPU: deterministic kernels, slower; a CPU needs no flag
     workers:int = 0           # processes that prepare batches; mapped patches need none
     tensorboard:bool = False  # also write the log for TensorBoard
@@ -247,7 +249,7 @@ def run_key(
     data,               # `Patches` or a sequence of pairs
 ) -> dict:              # name -> value
     "What decides the weights that a run ends with."
-    free = {'steps','epochs','device','save_minutes','save_steps','validate_every','checkpoint','compile','workers','tensorboard'}
+    free = {'steps','epochs','device','save_minutes','save_steps','validate_every','checkpoint','compile','record','workers','tensorboard'}
     key = {k: v for k,v in dataclasses.asdict(cfg).items() if k not in free}
     if cfg.schedule == 'cosine': key['total steps'] = cfg.total_steps(len(data))
     for part in (model.cfg, weights): key |= dataclasses.asdict(part)
@@ -277,16 +279,17 @@ def update_ema(
 
 # %% ../nbs/11_training.ipynb #c131
 def orthogonal(
-    m:Tensor,    # a matrix (r c)
+    m:Tensor,    # a matrix (r c), or several (n r c)
     rounds:int=5,# of the polynomial
 ) -> Tensor:     # same shape, singular values between about 0.7 and 1.2
     "Nearly the U Vᵀ of a singular value decomposition, by Newton-Schulz rounds; the coefficients are those of `torch.optim.Muon`."
-    x = m.T if m.shape[0] > m.shape[1] else m
-    x = x / x.norm().clamp_min(1e-7)
+    tall = m.shape[-2] > m.shape[-1]
+    x = m.mT if tall else m
+    x = x / x.norm(dim=(-2,-1), keepdim=True).clamp_min(1e-7)
     for _ in range(rounds):
-        a = x @ x.T
+        a = x @ x.mT
         x = 3.4445*x + (-4.775*a + 2.0315*a@a) @ x
-    return x.T if m.shape[0] > m.shape[1] else x
+    return x.mT if tall else x
 
 # %% ../nbs/11_training.ipynb #c133
 class Muon(torch.optim.Adam):
@@ -299,17 +302,20 @@ class Muon(torch.optim.Adam):
         return p.ndim == 4 and p.shape[1] > 1 and min(p.flatten(1).shape) >= 16
     @torch.no_grad()
     def step(self, closure=None):
-        "One update; gradients of the matrices are used up by it."
+        "One update; gradients of the matrices are used up by it. Matrices of one shape are made orthogonal together."
         for g in self.param_groups:
+            alike = {}
             for p in g['params']:
                 if p.grad is None or not self.mixes(p): continue
                 s = self.state[p]
                 if not s: s.update(step=torch.tensor(0.), momentum=torch.zeros_like(p))
                 s['step'] += 1
                 s['momentum'].lerp_(p.grad, .05)
-                u = orthogonal(p.grad.lerp(s['momentum'], .95).flatten(1))
-                p.add_(u.reshape(p.shape), alpha=-g['lr']*.2*max(u.shape)**.5) # as large as Adam's usual step
-                p.grad = None
+                alike.setdefault(p.flatten(1).shape, []).append(p)
+            for shape,ps in alike.items():
+                u = orthogonal(torch.stack([p.grad.lerp(self.state[p]['momentum'], .95).flatten(1) for p in ps]))
+                u = u * (-.2*max(shape)**.5 * g['lr']) # as large as Adam's usual step
+                for p,o in zip(ps, u): p.add_(o.reshape(p.shape)); p.grad = None
         return super().step(closure)
 
 # %% ../nbs/11_training.ipynb #c039
@@ -412,6 +418,7 @@ class Trainer:
         if len(data) < cfg.batch: raise ValueError(f"batch={cfg.batch} is larger than the data: {len(data)} patches")
         self.device = get_device(cfg.device)
         if cfg.precision == 'fp16' and self.device.type == 'cpu': raise ValueError("precision='fp16' needs a GPU; on a CPU take 'bf16' or 'fp32'")
+        if cfg.record and self.device.type != 'cuda': raise ValueError("record=True needs an NVIDIA GPU: what it records are CUDA kernels")
         if cfg.tensorboard: summary_writer()
         self.data, self.folder, self.cfg, self.weights, self.info, self.on_step, self.held = data, Path(folder), cfg, weights, info or {}, on_step, held
         keep_memory(); set_seed(cfg.seed)
@@ -425,7 +432,9 @@ class Trainer:
     def acc(self) -> Accelerator:
         "Precision, device and processes; made when the run begins."
         precision = {'fp32':'no'}.get(self.cfg.precision, self.cfg.precision)
-        if AcceleratorState._shared_state.get('_mixed_precision', precision) != precision: AcceleratorState._reset_state() # an earlier run of this process
+        old = AcceleratorState._shared_state # of an earlier run of this process
+        moved = bool(old) and old['device'].type != self.device.type
+        if moved or old.get('_mixed_precision', precision) != precision: AcceleratorState._reset_state(moved)
         same = DistributedDataParallelKwargs(broadcast_buffers=False) # our buffers are constants
         return Accelerator(mixed_precision=precision, cpu=self.device.type=='cpu', kwargs_handlers=[same])
 
@@ -459,12 +468,16 @@ def setup(self:Trainer) -> None:
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
         torch.use_deterministic_algorithms(True, warn_only=True)
     self.model.to(self.acc.device); self.loss.to(self.acc.device)
-    make = Muon if c.optimizer == 'muon' else partial(torch.optim.Adam, fused=self.acc.device.type in ('cpu','cuda'))
-    self.opt = make(self.params, c.lr)
+    if c.record and self.acc.num_processes > 1: raise ValueError("record=True works on one GPU; give up one of record and num_processes")
+    if self.acc.device.type == 'cuda': torch.backends.cudnn.benchmark = not c.deterministic # patches are all of one size
+    fused = c.record or (c.optimizer == 'adam' and self.acc.device.type in ('cpu','cuda'))
+    lr = torch.tensor(c.lr, device=self.acc.device) if c.record else c.lr # a recorded step reads it from memory
+    self.opt = dict(adam=torch.optim.Adam, muon=Muon)[c.optimizer](self.params, lr, fused=fused or None, capturable=c.record)
     self.ema = {k: v.detach().clone() for k,v in self.model.state_dict().items()} if c.ema else None
     if c.checkpoint: checkpoint_blocks(self.model)
     self.net, self.stepper = self.acc.prepare(self.model, self.opt)
-    if c.compile: self.net = torch.compile(self.net)
+    if c.compile: self.terms = torch.compile(self.terms)
+    self.steps_seen, self.graph = 0, None # of this process, see `Trainer.replay`
     self.lag = int(self.acc.device.type == 'cuda') # steps that values may stay on a GPU
 Trainer.setup = setup
 
@@ -477,28 +490,35 @@ def batch(
     return tuple(o.to(self.acc.device) for o in own[step])
 Trainer.batch = batch
 
+def terms(
+    self:Trainer,
+    ir:Tensor, # infrared (b 1 p p)
+    vi:Tensor, # visible luma (b 1 p p)
+): # what the network makes of the pairs, and the terms of the objective; this is what `compile` compiles
+    "Images and terms of this process's share."
+    out,f = self.net(ir, vi, stage=self.cfg.stage, features=True)
+    return out, self.loss.terms(*(out if self.cfg.stage == 1 else (out,)), ir, vi, f)
+Trainer.terms = terms
+
 def objective(
     self:Trainer,
     ir:Tensor, # infrared (b 1 p p)
     vi:Tensor, # visible luma (b 1 p p)
 ) -> tuple[Tensor,dict]: # total, differentiable, and its terms
     "What is to be made small."
-    out,f = self.net(ir, vi, stage=self.cfg.stage, features=True)
-    terms = self.loss.terms(*(out if self.cfg.stage == 1 else (out,)), ir, vi, f)
+    out,terms = self.terms(ir, vi)
     terms = whole_batch(terms, self.loss, out, vi, self.acc.num_processes)
     return self.loss.total(terms), terms
 Trainer.objective = objective
 
 # %% ../nbs/11_training.ipynb #c057
-def step(
+def update(
     self:Trainer,
-    step:int,  # optimizer steps done
     ir:Tensor, # infrared (b 1 p p), this process's share
     vi:Tensor, # visible luma (b 1 p p)
-) -> Tensor:   # total, terms, gradient norm, and the wishes to stop and to save; means over all processes
+) -> Tensor:   # total, terms and gradient norm, on the device
     "Forward, backward, clip, update."
     c, seen = self.cfg, []
-    for g in self.opt.param_groups: g['lr'] = lr_at(step, self.total, self.per_epoch, c)
     for k,(a,b) in enumerate(zip(ir.chunk(c.accumulate), vi.chunk(c.accumulate))):
         with nullcontext() if k+1 == c.accumulate else self.acc.no_sync(self.net):
             total,terms = self.objective(a, b)
@@ -507,11 +527,49 @@ def step(
     norm = self.acc.clip_grad_norm_(self.params, c.clip or math.inf)
     self.stepper.step(); self.stepper.zero_grad(set_to_none=True)
     self.names = ('total', *terms, 'grad_norm')
+    return torch.stack([*torch.stack(seen).mean(0), norm])
+Trainer.update = update
+
+def step(
+    self:Trainer,
+    step:int,  # optimizer steps done
+    ir:Tensor, # infrared (b 1 p p), this process's share
+    vi:Tensor, # visible luma (b 1 p p)
+) -> Tensor:   # total, terms, gradient norm, and the wishes to stop and to save; means over all processes
+    "One update with the step size of its turn."
+    c, lr = self.cfg, lr_at(step, self.total, self.per_epoch, self.cfg)
+    for g in self.opt.param_groups:
+        if isinstance(g['lr'], Tensor): g['lr'].fill_(lr)
+        else: g['lr'] = lr
+    v = (self.replay if c.record else self.update)(ir, vi)
     late = time.monotonic() - self.saved > 60*c.save_minutes and self.acc.is_main_process
-    v = torch.stack([*torch.stack(seen).mean(0), norm, *(norm.new_full((), float(o)) for o in (self.stop, late))])
+    v = torch.cat([v, *(v.new_full((1,), float(o)) for o in (self.stop, late))])
     return self.acc.reduce(v, 'mean') if self.acc.num_processes > 1 else v
 Trainer.step = step
 
+# %% ../nbs/11_training.ipynb #c141
+def replay(
+    self:Trainer,
+    ir:Tensor, # infrared (b 1 p p)
+    vi:Tensor, # visible luma (b 1 p p)
+) -> Tensor:   # as `Trainer.update`
+    "The update as a recorded CUDA graph; the first three of a process are ordinary ones."
+    self.steps_seen += 1
+    if self.steps_seen <= 3: # on a stream of their own, as recording needs it
+        side, here = torch.cuda.Stream(), torch.cuda.current_stream()
+        side.wait_stream(here)
+        with torch.cuda.stream(side): v = self.update(ir, vi)
+        here.wait_stream(side)
+        return v
+    if self.graph is None:
+        self.fixed, self.graph = (ir.clone(), vi.clone()), torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph): self.numbers = self.update(*self.fixed)
+    for old,new in zip(self.fixed, (ir,vi)): old.copy_(new)
+    self.graph.replay()
+    return self.numbers.clone()
+Trainer.replay = replay
+
+# %% ../nbs/11_training.ipynb #c142
 def report(
     self:Trainer,
     step:int,      # optimizer steps done
@@ -607,6 +665,16 @@ def validate(
 Trainer.validate = validate
 
 # %% ../nbs/11_training.ipynb #c061
+@contextmanager
+def few_threads(
+    device:torch.device, # that trains
+):
+    "With a GPU, one thread prepares the batches: they are small, and waking sixteen took longer than the work (24 to 37 ms a batch of twelve against 2)."
+    n = torch.get_num_threads()
+    if device.type == 'cuda': torch.set_num_threads(1)
+    try: yield
+    finally: torch.set_num_threads(n)
+
 def run(
     self:Trainer,
     resume:str|bool='auto', # 'auto' takes up the state in the folder if there is one, 'must' fails without one, 'never' starts anew
@@ -618,7 +686,7 @@ def run(
     own = Batches(self.data, c, self.acc.process_index, self.acc.num_processes)
     loader = DataLoader(own, batch_size=None, sampler=steps, num_workers=c.workers, pin_memory=device.type=='cuda')
     every = c.validate_every*self.per_epoch
-    with self.recording(start, progress), signals_to(lambda: setattr(self, 'stop', True)):
+    with few_threads(device), self.recording(start, progress), signals_to(lambda: setattr(self, 'stop', True)):
         for done,(ir,vi) in zip(range(start+1, self.total+1), loader):
             waiting.append((done, self.step(done-1, ir.to(device, non_blocking=True), vi.to(device, non_blocking=True))))
             if self.ema is not None: update_ema(self.ema, self.model, c.ema, done-1)
@@ -652,6 +720,8 @@ Trainer.finish = finish
 TRAIN_PRESETS = dict(
     paper = dict(patch=128, stride=200, validate_every=5),
     cpu   = dict(patch=80, stride=80, batch=4, lr=5e-4, schedule='cosine', warmup=20, ema=0.99, augment=True, steps={1:360, 2:1100}, validate_every=1),
+    gpu   = dict(patch=128, stride=96, batch=12, lr=1.5e-3, optimizer='muon', schedule='cosine', warmup=100, ema=0.999, augment=True, steps={1:2000, 2:4000},
+                 precision='bf16', compile=True, record=True, validate_every=0),
     smoke = dict(patch=32, stride=64, batch=2, lr=5e-4, schedule='constant', steps={1:6, 2:6}, scenes=2, validate_every=1),
 )
 
