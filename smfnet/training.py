@@ -481,6 +481,7 @@ def setup(self:Trainer) -> None:
     self.lag = int(self.acc.device.type == 'cuda') # steps that values may stay on a GPU
 Trainer.setup = setup
 
+# %% ../nbs/11_training.ipynb #c144
 def batch(
     self:Trainer,
     step:int,             # optimizer steps done
