@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['DATASETS', 'IR_FOLDERS', 'VI_FOLDERS', 'PATCH', 'STRIDE', 'MARK', 'MAX_UNPACKED', 'SetLayout', 'dataset_folder',
            'modality_folders', 'find_pairs', 'find_labels', 'check_pairs', 'split_validation', 'grey_bytes',
-           'content_hash', 'shared_content', 'patch_grid', 'low_contrast', 'cut_patches', 'Patches', 'archive_info',
-           'file_hash', 'sources_key', 'sweep_stale', 'write_archive', 'pack_patches', 'load_patches', 'pair_patches',
-           'scene_patches', 'archive_files', 'unpack', 'fetch']
+           'content_hash', 'shared_content', 'patch_grid', 'low_contrast', 'cut_patches', 'Patches', 'not_whole',
+           'read_note', 'archive_info', 'file_hash', 'sources_key', 'sweep_stale', 'write_archive', 'pack_patches',
+           'load_patches', 'compress_patches', 'expand_patches', 'pair_patches', 'scene_patches', 'archive_files',
+           'unpack', 'fetch']
 
 # %% ../nbs/03_datasets.ipynb #c003
-import hashlib, json, re, shutil, stat, tarfile, tempfile, time, zipfile
+import hashlib, io, json, lzma, re, shutil, stat, tarfile, tempfile, time, zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 import numpy as np
@@ -227,19 +228,26 @@ class Patches(Dataset):
 # %% ../nbs/03_datasets.ipynb #c045
 MARK = b'smfnet-patches-1' # last bytes of an archive; the 8 bytes before are the length of the note before them
 
+def not_whole(path): return ValueError(f"{path} is not a whole patch archive; delete it and pack it again")
+
+def read_note(
+    f,             # archive, open for reading bytes
+    path:str|Path, # its name, for the message
+) -> dict:         # its note: key, size, stride, count, dropped, skipped, sources
+    "The note behind the pixels."
+    size = f.seek(0, 2)
+    f.seek(max(0, size - len(MARK) - 8))
+    tail = f.read()
+    n = int.from_bytes(tail[:8], 'little')
+    if tail[8:] != MARK or n > size: raise not_whole(path)
+    f.seek(size - len(MARK) - 8 - n)
+    return json.loads(f.read(n))
+
 def archive_info(
     path:str|Path,  # file written by `pack_patches`
-) -> dict:          # its note: key, size, stride, count, dropped, skipped, sources
-    "The note behind the pixels of a patch archive."
-    path = Path(path)
-    with path.open('rb') as f:
-        size = f.seek(0, 2)
-        f.seek(max(0, size - len(MARK) - 8))
-        tail = f.read()
-        n = int.from_bytes(tail[:8], 'little')
-        if tail[8:] != MARK or n > size: raise ValueError(f"{path} is not a whole patch archive; delete it, it will be built again")
-        f.seek(size - len(MARK) - 8 - n)
-        return json.loads(f.read(n))
+) -> dict:          # its note, see `read_note`
+    "The note of a patch archive."
+    with Path(path).open('rb') as f: return read_note(f, path)
 
 # %% ../nbs/03_datasets.ipynb #c046
 def file_hash(
@@ -322,13 +330,38 @@ def pack_patches(
     return out
 
 def load_patches(
-    path:str|Path, # archive written by `pack_patches`
-) -> Patches:      # mapped from disk, its note in `.info`
-    "Map a patch archive from disk."
+    path:str|Path, # archive written by `pack_patches` or `compress_patches`
+) -> Patches:      # its note in `.info`; mapped from disk, or in memory if it was compressed
+    "Open a patch archive."
+    if Path(path).suffix == '.xz': return expand_patches(path)
     info = archive_info(path)
     data = np.load(path, mmap_mode='r')
-    if len(data) != info['count']: raise ValueError(f"{path} is not a whole patch archive; delete it, it will be built again")
+    if len(data) != info['count']: raise not_whole(path)
     return Patches(data, info, Path(path))
+
+# %% ../nbs/03_datasets.ipynb #c171
+def compress_patches(
+    path:str|Path, # archive written by `pack_patches`
+) -> Path:         # the same with .xz behind its name
+    "Write a smaller copy of an archive that `load_patches` reads as well."
+    if Path(path).suffix != '.npy': raise ValueError(f"{path}: what can be compressed is a patch archive with the suffix .npy")
+    p, raw, out = load_patches(path), Path(path).read_bytes(), Path(f'{path}.xz')
+    begin = p.data.offset
+    d = np.diff(p.data, axis=-1, prepend=np.uint8(0)) # modulo 256
+    with atomic_path(out) as part: part.write_bytes(lzma.compress(raw[:begin] + d.tobytes() + raw[begin+d.nbytes:], preset=2))
+    return out
+
+def expand_patches(
+    path:str|Path, # archive written by `compress_patches`
+) -> Patches:      # in memory
+    "The patches of a compressed archive."
+    try: f = io.BytesIO(lzma.decompress(Path(path).read_bytes()))
+    except lzma.LZMAError as e: raise not_whole(path) from e
+    info = read_note(f, path)
+    f.seek(0); np.lib.format.read_magic(f)
+    shape,*_ = np.lib.format.read_array_header_1_0(f)
+    d = np.frombuffer(f.read(np.prod(shape)), np.uint8).reshape(shape)
+    return Patches(np.cumsum(d, axis=-1, dtype=np.uint8), info)
 
 # %% ../nbs/03_datasets.ipynb #c058
 def pair_patches(

@@ -8,8 +8,9 @@ __all__ = ['TRAIN_PRESETS', 'check_config', 'TrainConfig', 'lr_at', 'batch_indic
            'orthogonal', 'Muon', 'RunLog', 'read_log', 'Diverged', 'check_finite', 'summary_writer', 'signals_to',
            'look_at_pairs', 'strip', 'Trainer', 'check_share', 'checkpoint_blocks', 'setup', 'batch', 'terms',
            'objective', 'update', 'step', 'replay', 'report', 'begin', 'save', 'recording', 'validate', 'few_threads',
-           'run', 'finish', 'train_config', 'training_data', 'stage_one_weights', 'start_model', 'seconds_per_step',
-           'duration', 'make_trainer', 'plot_log', 'run_forked', 'launch', 'show_held', 'train_arguments', 'main']
+           'run', 'finish', 'train_config', 'packed_data', 'training_data', 'stage_one_weights', 'start_model',
+           'seconds_per_step', 'duration', 'make_trainer', 'plot_log', 'run_forked', 'launch', 'show_held',
+           'train_arguments', 'main']
 
 # %% ../nbs/11_training.ipynb #c002
 import argparse, dataclasses, hashlib, json, math, os, platform, signal, socket, sys, threading, time
@@ -741,9 +742,25 @@ def train_config(
     if set(d) - known: raise ValueError(f"unknown training parameter {', '.join(sorted(set(d)-known))}; there are {', '.join(sorted(known))}")
     return TrainConfig(stage=stage, **d), data
 
+# %% ../nbs/11_training.ipynb #c145
+def packed_data(
+    data:str,  # patch archives joined by '+', see `pack_patches` and `compress_patches`
+    patch:int, # side of their patches, px
+) -> tuple[Patches,list,str]: # as `training_data`; nothing is held out
+    "Patches that were cut before, perhaps on another machine."
+    parts = {o: load_patches(o) for o in data.split('+')}
+    for o,p in parts.items():
+        side = p.data.shape[-1]
+        if side != patch: raise ValueError(f"{o} holds patches of {side}×{side} px; give patch={side}, or pack others")
+    first,*more = parts.values()
+    if more:
+        key = hashlib.sha256(''.join(p.info['key'] for p in parts.values()).encode()).hexdigest()
+        first = Patches(np.concatenate([p.data for p in parts.values()]), dict(key=key, size=patch, parts=list(parts)))
+    return first, [], f'{data}: {len(first)} packed {patch}×{patch} patches'
+
 # %% ../nbs/11_training.ipynb #c075
 def training_data(
-    data:str,           # names of data sets joined by '+', a folder with ir/ and vi/, or '' for embedded scenes
+    data:str,           # names of data sets joined by '+', a folder with ir/ and vi/, patch archives (see `packed_data`), or '' for embedded scenes
     folder:str|Path,    # where the patch archive is kept
     patch:int=128,      # side of a patch, px (Sec. 3.1)
     stride:int=200,     # step between patches, px (release)
@@ -759,6 +776,7 @@ def training_data(
         if patch > min(size): raise ValueError(f"patch={patch} does not fit into the embedded scenes of {size[0]}×{size[1]} px; give data with larger images, or a patch of at most {min(size)}")
         return (scene_patches(scenes, size=patch, stride=stride, seed=seed, scene=size), scene_pairs(3, seed=seed+10**6, size=(120,160)),
                 f'{scenes} embedded scenes, {patch}×{patch} patches at stride {stride}')
+    if data.endswith(('.npy', '.npy.xz')): return packed_data(data, patch)
     pairs = check_pairs(find_pairs(data))
     pairs,held = split_validation(pairs, min(max(1, round(hold_out*len(pairs))), len(pairs)-1), seed)
     check_pairs(held, decode=True) if held else None # those to train on are decoded when they are cut
@@ -914,7 +932,7 @@ def train_arguments() -> argparse.ArgumentParser: # of `smfnet_train`
     "The options: where from, where to, and every field of `TrainConfig`."
     p = argparse.ArgumentParser('smfnet_train', description='Train SMFNet: stage 1 reconstructs, stage 2 fuses. What is not given takes the value of the preset.')
     a = p.add_argument
-    a('--data', default='', help="data sets joined by '+', or a folder with ir/ and vi/; empty: embedded scenes")
+    a('--data', default='', help="data sets joined by '+', a folder with ir/ and vi/, or patch archives (.npy, .npy.xz); empty: embedded scenes")
     a('--preset', default='paper', help=', '.join(TRAIN_PRESETS))
     a('--out', default='runs/train', help='folder of the run')
     a('--start', default='', help='stage 1 checkpoint for stage 2; empty: the newest run, else the shipped one')
