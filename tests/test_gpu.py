@@ -83,6 +83,3 @@ def test_a_recorded_run_stops_and_goes_on(tmp_path):
     assert len(cut) == 5 and path.name == 'state.safetensors'
     again,path = losses(tmp_path/'cut', record=True, resume='must')
     assert len(again) == 8 and (again - whole).abs().max() < 1e-2*whole[0] and path.name == 'stage2.safetensors'
-
-def test_record_wants_one_process():
-    with pytest.raises(ValueError, match='neither accumulate'): TrainConfig(record=True, precision='fp16')
