@@ -175,6 +175,7 @@ class LossWeights:
     semantic:bool = True   # Lovász term of Eq. 18
     gram:str = 'literal'   # 'literal' or 'patches', see `gram_loss` (D-14)
     edges:str = 'magnitude' # 'magnitude' or 'signed', see `EdgeLoss` (D-47)
+    edge_scales:int = 1     # Eq. 30 on the images and on so many less one of their halvings, see `EdgeLoss` (D-48)
     graph_stage1:bool = False # also CC of the graph features in stage I (Table 5, "both cc_G")
     graph_stage2:bool = True  # CC of the graph features in stage II (Eq. 27)
     def __post_init__(self):
@@ -183,10 +184,11 @@ class LossWeights:
         if not self.delta > 1: raise ValueError(f"delta must exceed 1 so that CC + delta stays positive, not {self.delta!r}")
         if self.gram not in ('literal','patches'): raise ValueError(f"gram must be 'literal' or 'patches', not {self.gram!r}")
         if self.edges not in ('magnitude','signed'): raise ValueError(f"edges must be 'magnitude' or 'signed', not {self.edges!r}")
+        if type(self.edge_scales) is not int or self.edge_scales < 1: raise ValueError(f"edge_scales must be a whole number, 1 or larger, not {self.edge_scales!r}")
 
 # %% ../nbs/09_losses.ipynb #c088
 LOSS_PRESETS = dict(paper=LossWeights(), as_released=LossWeights(), as_printed=LossWeights(alpha4=10., alpha5=2.),
-    signed=LossWeights(edges='signed'), smoke=LossWeights())
+    signed=LossWeights(edges='signed'), scales=LossWeights(edges='signed', edge_scales=3), smoke=LossWeights())
 
 # %% ../nbs/09_losses.ipynb #c094
 def feature_cc(
@@ -237,20 +239,31 @@ class StageOneLoss(nn.Module):
 
 # %% ../nbs/09_losses.ipynb #c129
 class EdgeLoss(nn.Module):
-    "The fused image is as steep as the steeper source, and with 'signed' in the same direction (Eq. 30, D-47)."
+    "The fused image is as steep as the steeper source, and with 'signed' in the same direction (Eq. 30, D-47), at one scale or several (D-48)."
     def __init__(self,
-        edges:str='magnitude'): # or 'signed'
+        edges:str='magnitude', # or 'signed'
+        scales:int=1):         # 1: the images alone; 3: also their halves and quarters
         super().__init__()
-        self.edges, self.sobel = edges, Sobel()
-    def forward(self,
+        self.edges, self.scales, self.sobel = edges, scales, Sobel()
+    def at(self,
         fused:Tensor, # fused image (b 1 h w)
         ir:Tensor,    # infrared (b 1 h w)
         vi:Tensor,    # visible luma (b 1 h w)
     ) -> Tensor:      # scalar, 0 or larger
+        "Eq. 30 on images of one size."
         f,i,v = (torch.stack(self.sobel(x)) for x in (fused,ir,vi)) # 2 b 1 h w: along w, along h
         size_f, size_i, size_v = (o.abs().sum(0) for o in (f,i,v))
         if self.edges == 'magnitude': return (size_f - torch.maximum(size_i,size_v)).abs().mean()
         return (f - torch.where(size_i > size_v, i, v)).abs().sum(0).mean()
+    def forward(self,
+        fused:Tensor, # fused image (b 1 h w)
+        ir:Tensor,    # infrared (b 1 h w)
+        vi:Tensor,    # visible luma (b 1 h w)
+    ) -> Tensor:      # scalar, 0 or larger; ValueError where an image is smaller than a pixel of its smallest copy
+        total, side = self.at(fused, ir, vi), 2**(self.scales-1)
+        if min(fused.shape[-2:]) < side: raise ValueError(f"edge_scales={self.scales} needs images of at least {side}×{side} pixels, not {tuple(fused.shape[-2:])}")
+        for k in range(1,self.scales): total = total + .5**k * self.at(*(F.avg_pool2d(x,2**k) for x in (fused,ir,vi)))
+        return total
 
 # %% ../nbs/09_losses.ipynb #c106
 class StageTwoLoss(nn.Module):
@@ -258,7 +271,7 @@ class StageTwoLoss(nn.Module):
     def __init__(self,
         w:LossWeights=LossWeights()): # weights and switches
         super().__init__()
-        self.w, self.edges = w, EdgeLoss(w.edges)
+        self.w, self.edges = w, EdgeLoss(w.edges, w.edge_scales)
     def terms(self,
         fused:Tensor, # fused image (b 1 h w)
         ir:Tensor,    # infrared (b 1 h w)
