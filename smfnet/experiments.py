@@ -59,6 +59,7 @@ ROWS |= dict(
     gram_patches      = Row('Gram over patches (D-14)', losses=dict(gram='patches')),
     lovasz_released   = Row('Lovász as released: no gradient (D-15)', losses=dict(semantic=False)),
     signed_edges      = Row('edges with their sign in Eq. 30 (D-47)', losses=dict(edges='signed')),
+    three_scales      = Row('signed edges at three scales (D-48)', losses=dict(edges='signed', edge_scales=3)),
     two_branch        = Row('two branches, as CDDFuse', model=dict(cross_attention=False, base_residual=False, graph=False), losses=dict(intensity=False, semantic=False)),
 )
 
