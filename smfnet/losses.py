@@ -175,7 +175,7 @@ class LossWeights:
     semantic:bool = True   # Lovász term of Eq. 18
     gram:str = 'literal'   # 'literal' or 'patches', see `gram_loss` (D-14)
     edges:str = 'magnitude' # 'magnitude' or 'signed', see `EdgeLoss` (D-47)
-    edge_scales:int = 1     # Eq. 30 on the images and on so many less one of their halvings, see `EdgeLoss` (D-48)
+    edge_scales:int = 1     # Eq. 30 at so many scales: the images, their halves, their quarters, …; see `EdgeLoss` (D-48)
     graph_stage1:bool = False # also CC of the graph features in stage I (Table 5, "both cc_G")
     graph_stage2:bool = True  # CC of the graph features in stage II (Eq. 27)
     def __post_init__(self):
@@ -260,10 +260,9 @@ class EdgeLoss(nn.Module):
         ir:Tensor,    # infrared (b 1 h w)
         vi:Tensor,    # visible luma (b 1 h w)
     ) -> Tensor:      # scalar, 0 or larger; ValueError where an image is smaller than a pixel of its smallest copy
-        total, side = self.at(fused, ir, vi), 2**(self.scales-1)
+        side = 2**(self.scales-1)
         if min(fused.shape[-2:]) < side: raise ValueError(f"edge_scales={self.scales} needs images of at least {side}×{side} pixels, not {tuple(fused.shape[-2:])}")
-        for k in range(1,self.scales): total = total + .5**k * self.at(*(F.avg_pool2d(x,2**k) for x in (fused,ir,vi)))
-        return total
+        return sum(.5**k * self.at(*(F.avg_pool2d(x, 2**k) for x in (fused,ir,vi))) for k in range(self.scales))
 
 # %% ../nbs/09_losses.ipynb #c106
 class StageTwoLoss(nn.Module):
