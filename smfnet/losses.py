@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LOSS_PRESETS', 'gaussian_window', 'ssim', 'GradMagnitude', 'gram', 'as_patches', 'gram_loss', 'lovasz_grad', 'lovasz',
            'semantic_loss', 'corrcoef', 'decomposition_loss', 'LossWeights', 'feature_cc', 'StageOneLoss', 'EdgeLoss',
-           'StageTwoLoss']
+           'structure_loss', 'StageTwoLoss']
 
 # %% ../nbs/09_losses.ipynb #c003
 import dataclasses
@@ -34,6 +34,7 @@ def ssim(
     y:Tensor,       # image, same shape
     window:int=11,  # side of the Gaussian window, px (Wang et al. 2004)
     sigma:float=1.5,# its standard deviation, px
+    luminance:bool=True, # False: without the factor that compares the means
 ) -> Tensor:        # scalar in [-1, 1], differentiable
     "Mean structural similarity over all positions at which the window fits (Eq. 18; doi:10.1109/TIP.2003.819861)."
     check_same(x, y, 'x', 'y')
@@ -46,7 +47,8 @@ def ssim(
     maps = F.conv2d(maps, g.reshape(1,1,1,-1).expand(k,1,1,-1), groups=k)
     mx,my,xx,yy,xy = maps.chunk(5, dim=1)
     vx,vy,cov = xx-mx*mx, yy-my*my, xy-mx*my
-    return (((2*mx*my+c1)*(2*cov+c2)) / ((mx*mx+my*my+c1)*(vx+vy+c2))).mean()
+    alike = (2*cov+c2) / (vx+vy+c2)
+    return (alike * (2*mx*my+c1)/(mx*mx+my*my+c1)).mean() if luminance else alike.mean()
 
 # %% ../nbs/09_losses.ipynb #c021
 class GradMagnitude(nn.Module):
@@ -176,10 +178,11 @@ class LossWeights:
     gram:str = 'literal'   # 'literal' or 'patches', see `gram_loss` (D-14)
     edges:str = 'magnitude' # 'magnitude' or 'signed', see `EdgeLoss` (D-47)
     edge_scales:int = 1     # Eq. 30 at so many scales: the images, their halves, their quarters, …; see `EdgeLoss` (D-48)
+    structure:float = 0.    # contrast and structure of both sources, stage II; ours, see `structure_loss` (D-49)
     graph_stage1:bool = False # also CC of the graph features in stage I (Table 5, "both cc_G")
     graph_stage2:bool = True  # CC of the graph features in stage II (Eq. 27)
     def __post_init__(self):
-        for k in ('alpha1','alpha2','alpha3','alpha4','alpha5','beta1'):
+        for k in ('alpha1','alpha2','alpha3','alpha4','alpha5','beta1','structure'):
             if not getattr(self,k) >= 0: raise ValueError(f"loss weight {k} must be 0 or larger, not {getattr(self,k)!r}")
         if not self.delta > 1: raise ValueError(f"delta must exceed 1 so that CC + delta stays positive, not {self.delta!r}")
         if self.gram not in ('literal','patches'): raise ValueError(f"gram must be 'literal' or 'patches', not {self.gram!r}")
@@ -188,7 +191,7 @@ class LossWeights:
 
 # %% ../nbs/09_losses.ipynb #c088
 LOSS_PRESETS = dict(paper=LossWeights(), as_released=LossWeights(), as_printed=LossWeights(alpha4=10., alpha5=2.),
-    signed=LossWeights(edges='signed'), scales=LossWeights(edges='signed', edge_scales=3), smoke=LossWeights())
+    signed=LossWeights(edges='signed'), scales=LossWeights(edges='signed', edge_scales=3), structure=LossWeights(edges='signed', edge_scales=3, structure=8.), smoke=LossWeights())
 
 # %% ../nbs/09_losses.ipynb #c094
 def feature_cc(
@@ -264,6 +267,15 @@ class EdgeLoss(nn.Module):
         if min(fused.shape[-2:]) < side: raise ValueError(f"edge_scales={self.scales} needs images of at least {side}×{side} pixels, not {tuple(fused.shape[-2:])}")
         return sum(.5**k * self.at(*(F.avg_pool2d(x, 2**k) for x in (fused,ir,vi))) for k in range(self.scales))
 
+# %% ../nbs/09_losses.ipynb #c146
+def structure_loss(
+    fused:Tensor, # fused image (b 1 h w)
+    ir:Tensor,    # infrared (b 1 h w)
+    vi:Tensor,    # visible luma (b 1 h w)
+) -> Tensor:      # scalar in [0, 2]; 0 where the fused image differs from both sources in brightness alone
+    "How little of both sources' contrast and structure, the second factor of SSIM, the fused image has (not in the paper: D-49)."
+    return 1 - (ssim(fused, ir, luminance=False) + ssim(fused, vi, luminance=False))/2
+
 # %% ../nbs/09_losses.ipynb #c106
 class StageTwoLoss(nn.Module):
     "The fused image follows the brighter source and the steeper gradient, with separated features (Eqs. 27-30)."
@@ -280,11 +292,12 @@ class StageTwoLoss(nn.Module):
         "Every ingredient of the total by name."
         w, cc = self.w, feature_cc(f)
         t = dict(intensity=(fused - torch.maximum(ir,vi)).abs().mean(), grad=self.edges(fused, ir, vi)) # Eqs. 29, 30
+        if w.structure: t['structure'] = structure_loss(fused, ir, vi)
         t['decomp'] = decomposition_loss(cc['cc_base'], cc['cc_detail'], cc.get('cc_graph') if w.graph_stage2 else None, w.delta)
         return t | cc
     def total(self, t:dict) -> Tensor:
-        "Weighted sum of the terms (Eq. 28)."
-        return t['intensity'] + self.w.alpha4*t['decomp'] + self.w.alpha5*t['grad']
+        "Weighted sum of the terms (Eq. 28, and D-49)."
+        return t['intensity'] + self.w.alpha4*t['decomp'] + self.w.alpha5*t['grad'] + self.w.structure*t.get('structure',0.)
     def forward(self,
         out:Tensor,  # fused image (b 1 h w)
         ir:Tensor,   # infrared (b 1 h w)
