@@ -66,7 +66,7 @@ def probe(
     with torch.no_grad(): out,f = model(ir, vi, stage=stage, features=True)
     out = dict(zip(('rec_ir','rec_vi'), out)) if stage == 1 else dict(fused=out)
     for o in out.values(): o.requires_grad_()
-    loss = (StageOneLoss if stage == 1 else StageTwoLoss)()
+    loss = StageOneLoss() if stage == 1 else StageTwoLoss(LossWeights(structure=1.)) # so that every term is there
     terms,grads = loss.terms(*out.values(), ir, vi, f), {}
     for k,t in terms.items():
         if not t.requires_grad: continue          # correlations of features: no image in them
@@ -88,7 +88,7 @@ SUMMANDS = {
         Summand('alpha2', 'α₂ gradient of vi', ('grad_vi',), '#8FD6BD'), Summand('alpha1', 'α₁ decomposition', ('decomp',), '#E69F00'),
         Summand('', 'Gram of ir', ('intensity',), '#CCCCCC'), Summand('', 'Lovász of vi', ('semantic',), '#F0E442')),
     2: (Summand('', 'intensity', ('intensity',), '#CCCCCC'), Summand('alpha5', 'α₅ gradient', ('grad',), '#009E73'),
-        Summand('alpha4', 'α₄ decomposition', ('decomp',), '#E69F00')),
+        Summand('alpha4', 'α₄ decomposition', ('decomp',), '#E69F00'), Summand('structure', 'structure', ('structure',), '#56B4E9')),
 }
 
 # %% ../nbs/17_widgets.ipynb #c018
@@ -247,6 +247,8 @@ LETTERS = dict(
     alpha4 = Letter('α₄', (2,), 20., 'details and graphs apart, bases alike', f'the <i>detail</i> and <i>graph</i> {_wants}', _more, _look),
     alpha5 = Letter('α₅', (2,), 20., 'edges of the sharper source', 'the fused image to be as steep, at every pixel, as the steeper of the two sources.',
                     'texture and outlines of both, noise included; at 0 only brightness counts, and the fused image drifts to the brighter source.', 'the gradient picture: its colours deepen. The arrows stay.'),
+    structure = Letter('structure', (2,), 20., 'contrast and pattern of both (ours)', 'the fused image to have the local contrast and pattern of both sources; brightness does not count (D-49).',
+                    'what both sources show is kept where they agree, and averaged where they do not.', 'the gradient picture. The arrows stay.'),
     delta  = Letter('δ', (1,2), 2., 'softens the decomposition', 'nothing of its own: it keeps the denominator of the decomposition, correlation of the bases + δ, above 0.',
                     'it matters less whether the bases agree, and the whole term shrinks.', 'the arrows: a larger δ thins them, most of all that of the base.'),
 )
