@@ -5,7 +5,7 @@ import pytest
 import torch
 import smfnet.training as training
 from smfnet.core import set_seed
-from smfnet.losses import LossWeights
+from smfnet.losses import LOSS_PRESETS, LossWeights
 from smfnet.model import ModelConfig, SMFNet, load_checkpoint, save_checkpoint, weights_hash
 from smfnet.training import *
 
@@ -143,6 +143,14 @@ def test_stage_two_leaves_nothing_untrained(tmp_path, joint):
     if not joint: assert weights_hash(before) == weights_hash(load_checkpoint(tmp_path/'1/stage1.safetensors').state_dict())
     after = load_checkpoint(t.run(progress=False)).state_dict()
     assert [k for k in before if before[k].equal(after[k])] == []
+
+@pytest.mark.parametrize('losses', LOSS_PRESETS)
+def test_every_objective_is_trained_on_as_it_says(tmp_path, losses):
+    w = LOSS_PRESETS[losses]
+    trainer(tmp_path, weights=w, stage=2, joint=True, steps=2).run(progress=False)
+    for r in read_log(tmp_path):
+        assert ('structure' in r) == (w.structure > 0)
+        assert r['total'] == pytest.approx(r['intensity'] + w.alpha4*r['decomp'] + w.alpha5*r['grad'] + w.structure*r.get('structure', 0.), rel=1e-5)
 
 def test_a_longer_run_goes_on_and_another_run_does_not(tmp_path):
     trainer(tmp_path, steps=2).run(progress=False)
