@@ -4,10 +4,11 @@
     python benchmarks/headroom.py exchange                  both, and the network's images with the coarse or the fine part of the other's
     python benchmarks/headroom.py exchange --losses signed  the same for another objective
     python benchmarks/headroom.py terms                     pixels alone: with more and more SSIM in the objective, with and without its luminance factor
+    python benchmarks/headroom.py coarse                    the network's images with more contrast in one part of them, and pixels with Eq. 30 at more and more scales
     python benchmarks/headroom.py extent                    what the network makes of the same pixels when it sees more around them
     python benchmarks/headroom.py terms --write results/training/terms.csv
 
-The coarse part of an image is what a Gaussian of width sigma keeps, the fine part what it drops. Pairs are those that training holds out, cut to 256×192; results are
+The coarse part of an image is what a Gaussian of width sigma keeps, the fine part what it drops. Pairs are those that training holds out, cut to 256×192, for `coarse` whole; results are
 stretched to the full range and scored with the eight metrics of the paper's tables. A minute for a row, on one core. Test pairs are not touched.
 """
 import argparse, csv, dataclasses, sys
@@ -26,7 +27,7 @@ METRICS = ('EN','SD','SF','MI','VIF','Qabf','AG','SSIM')
 def held_out(data, n, h=192, w=256):
     "The first n pairs that training on `data` holds out, as (ir, vi), each 1 1 h w."
     pairs = split_validation(find_pairs(data), .1, 0)[1][:n]
-    image = lambda x: torch.as_tensor(x).float().reshape(1, 1, *x.shape[-2:])[...,:h,:w]
+    image = lambda x: torch.as_tensor(x).float().reshape(1, 1, *x.shape[-2:])[...,:h,:w] # None: whole
     return [(image(p.ir), image(p.vi)) for p in (o.read() for o in pairs)]
 
 def optimum(fused, ir, vi, loss, steps, luminance=False):
@@ -75,6 +76,16 @@ def terms(net, pairs, loss, steps, weights=((0,False),(2,True),(6,True),(12,True
         name = 'pixels' + (f', {w} × {"SSIM" if whole else "structure"}' if w else '')
         yield dict(image=name) | mean_scores([optimum(x, *o, dataclasses.replace(loss, structure=w), steps, whole) for x,o in zip(ours, pairs)], pairs)
 
+def coarser(net, pairs, loss, steps, gain=1.1, scales=((3,8),(3,4),(4,4),(5,4),(6,4))):
+    "The network, the network with `gain` in one part of its image, and optima with (scales, weight of structure)."
+    ours = fuse_all(net, pairs)
+    parts = {'coarse (beyond 12 px)': lambda x: coarse(x,12) - x.mean(), 'middle (3 to 12 px)': lambda x: coarse(x,3) - coarse(x,12), 'fine (below 3 px)': lambda x: x - coarse(x,3)}
+    yield dict(image='network') | mean_scores(ours, pairs)
+    for name,part in parts.items(): yield dict(image=f'network, {name} part × {gain}') | mean_scores([x + (gain-1)*part(x) for x in ours], pairs)
+    for s,w in scales:
+        o = dataclasses.replace(loss, edge_scales=s, structure=w)
+        yield dict(image=f'pixels, edge_scales={s}, structure={w}') | mean_scores([optimum(x, *p, o, steps) for x,p in zip(ours, pairs)], pairs)
+
 def extent(net, pairs, loss, steps, sides=(80,112,160,192), window=64):
     "How far the middle window² of a pair comes out from what the whole pair gives there, in grey levels, when the network sees side² of it: the window's mean, and the rest."
     middle = lambda x, n: x[..., (x.shape[-2]-n)//2:(x.shape[-2]+n)//2, (x.shape[-1]-n)//2:(x.shape[-1]+n)//2]
@@ -86,7 +97,7 @@ def extent(net, pairs, loss, steps, sides=(80,112,160,192), window=64):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument('table', choices=('exchange','terms','extent'), help='see the head of this file')
+    p.add_argument('table', choices=('exchange','terms','coarse','extent'), help='see the head of this file')
     p.add_argument('--weights', nargs='+', default=['ivf'], help='shipped names or checkpoints (default ivf)')
     p.add_argument('--losses', default='scales', choices=LOSS_PRESETS, help='whose edges, scales and weights count (default scales)')
     p.add_argument('--data', default='RoadScene/train', help='below SMFNET_DATA (default RoadScene/train)')
@@ -95,11 +106,11 @@ def main():
     p.add_argument('--write', type=Path, help='also write the table as CSV')
     a = p.parse_args()
     if a.pairs < 1 or a.steps < 1: p.error('--pairs and --steps must be 1 or more')
-    try: nets, pairs = [load_model(w, 'cpu') for w in a.weights], held_out(a.data, a.pairs)
+    try: nets, pairs = [load_model(w, 'cpu') for w in a.weights], held_out(a.data, a.pairs, *(None,None)*(a.table == 'coarse'))
     except (OSError, ValueError) as e: sys.exit(f'{p.prog}: {e}')
     rows = []
     for net in nets:
-        for row in dict(exchange=exchange, terms=terms, extent=extent)[a.table](net, pairs, LOSS_PRESETS[a.losses], a.steps):
+        for row in dict(exchange=exchange, terms=terms, coarse=coarser, extent=extent)[a.table](net, pairs, LOSS_PRESETS[a.losses], a.steps):
             rows.append(dict(weights=weights_hash(net.state_dict())[:12]) | row)
             print('  '.join(f'{v}' if k in ('weights','image') else f'{k} {v}' for k,v in rows[-1].items()), flush=True)
     if a.write:

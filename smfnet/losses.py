@@ -191,7 +191,8 @@ class LossWeights:
 
 # %% ../nbs/09_losses.ipynb #c088
 LOSS_PRESETS = dict(paper=LossWeights(), as_released=LossWeights(), as_printed=LossWeights(alpha4=10., alpha5=2.),
-    signed=LossWeights(edges='signed'), scales=LossWeights(edges='signed', edge_scales=3), structure=LossWeights(edges='signed', edge_scales=3, structure=8.), smoke=LossWeights())
+    signed=LossWeights(edges='signed'), scales=LossWeights(edges='signed', edge_scales=3), structure=LossWeights(edges='signed', edge_scales=3, structure=8.),
+    coarse=LossWeights(edges='signed', edge_scales=5, structure=4.), smoke=LossWeights())
 
 # %% ../nbs/09_losses.ipynb #c094
 def feature_cc(
