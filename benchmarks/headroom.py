@@ -5,10 +5,11 @@
     python benchmarks/headroom.py exchange --losses signed  the same for another objective
     python benchmarks/headroom.py terms                     pixels alone: with more and more SSIM in the objective, with and without its luminance factor
     python benchmarks/headroom.py coarse                    the network's images with more contrast in one part of them, and pixels with Eq. 30 at more and more scales
+    python benchmarks/headroom.py whole --pairs 16          the network's images alone, not cut
     python benchmarks/headroom.py extent                    what the network makes of the same pixels when it sees more around them
     python benchmarks/headroom.py terms --write results/training/terms.csv
 
-The coarse part of an image is what a Gaussian of width sigma keeps, the fine part what it drops. Pairs are those that training holds out, cut to 256×192, for `coarse` whole; results are
+The coarse part of an image is what a Gaussian of width sigma keeps, the fine part what it drops. Pairs are those that training holds out, cut to 256×192, for `coarse` and `whole` not; results are
 stretched to the full range and scored with the eight metrics of the paper's tables. A minute for a row, on one core. Test pairs are not touched.
 """
 import argparse, csv, dataclasses, sys
@@ -50,10 +51,10 @@ def coarse(x, sigma):
     k = 2*int(3*sigma) + 1
     return gaussian_blur2d(x, (k,k), (sigma,sigma), 'reflect')
 
-def mean_scores(images, pairs):
+def mean_scores(images, pairs, metrics=METRICS):
     "Mean of each metric, images stretched."
     rows = [score(minmax(x.clamp(0,1))[0,0].numpy(), ir[0,0].numpy(), vi[0,0].numpy()) for x,(ir,vi) in zip(images, pairs)]
-    return {m: round(float(sum(r[m] for r in rows))/len(rows), 3) for m in METRICS}
+    return {m: round(float(sum(r[m] for r in rows))/len(rows), 3) for m in metrics}
 
 def fuse_all(net, pairs):
     "The network's images in [0, 1]."
@@ -86,6 +87,12 @@ def coarser(net, pairs, loss, steps, gain=1.1, scales=((3,8),(3,4),(4,4),(5,4),(
         o = dataclasses.replace(loss, edge_scales=s, structure=w)
         yield dict(image=f'pixels, edge_scales={s}, structure={w}') | mean_scores([optimum(x, *p, o, steps) for x,p in zip(ours, pairs)], pairs)
 
+def uncut(net, pairs, loss, steps):
+    "The network, SCD as well, and its distance from the brighter source before it is stretched (Eq. 29)."
+    ours = fuse_all(net, pairs)
+    far = sum((x - torch.maximum(*o)).abs().mean().item() for x,o in zip(ours, pairs))/len(pairs)
+    yield dict(image='network') | mean_scores(ours, pairs, (*METRICS,'SCD')) | dict(intensity=round(far, 3))
+
 def extent(net, pairs, loss, steps, sides=(80,112,160,192), window=64):
     "How far the middle window² of a pair comes out from what the whole pair gives there, in grey levels, when the network sees side² of it: the window's mean, and the rest."
     middle = lambda x, n: x[..., (x.shape[-2]-n)//2:(x.shape[-2]+n)//2, (x.shape[-1]-n)//2:(x.shape[-1]+n)//2]
@@ -97,7 +104,7 @@ def extent(net, pairs, loss, steps, sides=(80,112,160,192), window=64):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument('table', choices=('exchange','terms','coarse','extent'), help='see the head of this file')
+    p.add_argument('table', choices=('exchange','terms','coarse','whole','extent'), help='see the head of this file')
     p.add_argument('--weights', nargs='+', default=['ivf'], help='shipped names or checkpoints (default ivf)')
     p.add_argument('--losses', default='scales', choices=LOSS_PRESETS, help='whose edges, scales and weights count (default scales)')
     p.add_argument('--data', default='RoadScene/train', help='below SMFNET_DATA (default RoadScene/train)')
@@ -106,11 +113,11 @@ def main():
     p.add_argument('--write', type=Path, help='also write the table as CSV')
     a = p.parse_args()
     if a.pairs < 1 or a.steps < 1: p.error('--pairs and --steps must be 1 or more')
-    try: nets, pairs = [load_model(w, 'cpu') for w in a.weights], held_out(a.data, a.pairs, *(None,None)*(a.table == 'coarse'))
+    try: nets, pairs = [load_model(w, 'cpu') for w in a.weights], held_out(a.data, a.pairs, *(None,None)*(a.table in ('coarse','whole')))
     except (OSError, ValueError) as e: sys.exit(f'{p.prog}: {e}')
     rows = []
     for net in nets:
-        for row in dict(exchange=exchange, terms=terms, coarse=coarser, extent=extent)[a.table](net, pairs, LOSS_PRESETS[a.losses], a.steps):
+        for row in dict(exchange=exchange, terms=terms, coarse=coarser, whole=uncut, extent=extent)[a.table](net, pairs, LOSS_PRESETS[a.losses], a.steps):
             rows.append(dict(weights=weights_hash(net.state_dict())[:12]) | row)
             print('  '.join(f'{v}' if k in ('weights','image') else f'{k} {v}' for k,v in rows[-1].items()), flush=True)
     if a.write:

@@ -94,7 +94,7 @@ LEDGER += [
     Deviation(47, 'Eq. 30', 'bars around the gradients of the sources, none around ∇I_f', 'bars around all three', 'bars around all three; option `signed`, bars around none: the gradient of the steeper source, in its direction. The last updates of the shipped weights were made with it',
         'what has a sign cannot follow what has none; without signs a negative costs nothing', '[09](09_losses.ipynb#eq-30), [below](#tried)'),
     Deviation(48, 'Eq. 30', 'gradients of the images', 'the same', 'the same; option `edge_scales`: also of their halves, quarters and so on. The last updates of the shipped weights were made with 5 scales, those before them with 3',
-        'from pixel to pixel a slow error of brightness hardly shows; measured, it is what VIF and MI lacked, and EN','[09](09_losses.ipynb#eq-30), [below](#scales)'),
+        'from pixel to pixel a slow error of brightness hardly shows; measured, it is what VIF, MI and EN lacked', '[09](09_losses.ipynb#eq-30), [below](#scales), [further below](#coarse)'),
     Deviation(49, 'Eq. 28', 'intensity, decomposition, gradient', 'the same', 'the same; option `structure`: also the contrast and structure factor of SSIM with both sources. The last updates of the shipped weights were made with weight 4, those before them with 8, that of SSIM in Eq. 18',
         'both targets of Eqs. 29-30 follow one source at each pixel and leave the other out', '[09](09_losses.ipynb#eq-28), [below](#structure)'),
     Deviation(36, 'Eq. 18', 'window of the SSIM not given', '–', '11×11 Gaussian, σ = 1.5, only where it fits', 'the definition that the paper cites', '[09](09_losses.ipynb)'),
