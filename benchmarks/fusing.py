@@ -9,10 +9,14 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
-from smfnet.core import atomic_path, set_seed
-from smfnet.fusing import fuse_batch, fuse_files, has_bf16, load_model, parse_memory
-from smfnet.images import write_image
-from smfnet.model import MODEL_PRESETS, SMFNet
+from smfnet.core.files import atomic_path
+from smfnet.core.devices import set_seed
+from smfnet.fusing.api import fuse_batch, has_bf16
+from smfnet.fusing.folders import fuse_files
+from smfnet.network.weights import load_model
+from smfnet.fusing.memory import parse_memory
+from smfnet.data.images import write_image
+from smfnet.network.model import MODEL_PRESETS, SMFNet
 
 CLOCKS = dict(wall=time.perf_counter, cpu=time.process_time)
 clock = CLOCKS['wall']

@@ -16,12 +16,13 @@ import argparse, csv, dataclasses, sys
 from pathlib import Path
 import torch
 from kornia.filters import gaussian_blur2d
-from smfnet.core import atomic_path
-from smfnet.datasets import find_pairs, split_validation
-from smfnet.fusing import load_model
-from smfnet.losses import LOSS_PRESETS, EdgeLoss, ssim
-from smfnet.metrics import minmax, score
-from smfnet.model import weights_hash
+from smfnet.core.files import atomic_path
+from smfnet.data.datasets import find_pairs, split_validation
+from smfnet.network.weights import load_model
+from smfnet.losses.stage_one import LOSS_PRESETS, ssim
+from smfnet.losses.ours import EdgeLoss
+from smfnet.metrics.paper import minmax, score
+from smfnet.network.weights import weights_hash
 
 METRICS = ('EN','SD','SF','MI','VIF','Qabf','AG','SSIM')
 

@@ -15,7 +15,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'tests'))
 import metrics_oracle as oracle
 from smfnet import metrics as M
-from smfnet.core import keep_memory
+from smfnet.core.devices import keep_memory
 
 
 def images(w, h, seed=0):

@@ -53,7 +53,7 @@ def fastest(f, n, device):
 
 def peaks(device, dtype, size=1024, n=5):
     "Peak of this machine in GFLOP/s: matrix product, and a 64-channel 3x3 convolution on 128x128."
-    from smfnet.core import keep_memory
+    from smfnet.core.devices import keep_memory
     keep_memory()
     a = torch.randn(size, size, device=device, dtype=dtype)
     x = torch.randn(2, 64, 128, 128, device=device, dtype=dtype).to(memory_format=torch.channels_last)
@@ -65,7 +65,7 @@ def peaks(device, dtype, size=1024, n=5):
 def measure(a, how, over):
     "One variant in this process: seconds a step, peak memory, share of time spent in the kernel."
     from smfnet import training
-    from smfnet.datasets import Patches
+    from smfnet.data.patches import Patches
     if not how['memory']: training.keep_memory = lambda: False
     if not how['layout']:
             for m in [m for k, m in sys.modules.items() if k.startswith('smfnet.') and hasattr(m, 'pixel_major')]: m.pixel_major = lambda x: x
@@ -89,7 +89,7 @@ def measure(a, how, over):
 def gflop(a):
     "Floating-point operations of a patch: those of the forward pass, counted by torch (products and convolutions), three times, as the backward pass takes twice as many."
     from torch.utils.flop_counter import FlopCounterMode
-    from smfnet.model import SMFNet
+    from smfnet.network.model import SMFNet
     net, ir, vi = SMFNet(), *torch.rand(2, 1, 1, a.size, a.size)
     with FlopCounterMode(display=False) as count, torch.no_grad(): net(ir, vi, stage=a.stage)
     return 3 * count.get_total_flops() / 1e9
@@ -120,7 +120,7 @@ def main():
     p.add_argument('--only', nargs='*', help='variants to run')
     p.add_argument('--variant', help=argparse.SUPPRESS)
     a = p.parse_args()
-    from smfnet.core import get_device
+    from smfnet.core.devices import get_device
     device = get_device(a.device)
     if a.variant: return print(json.dumps(measure(a, *VARIANTS[a.variant])))
     top = {k: peaks(device, d) for k, d in (('fp32', torch.float32), ('bf16', torch.bfloat16))}

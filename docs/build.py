@@ -137,7 +137,7 @@ def start_page() -> str:
 
 def equations_page() -> str:
     "The index, each symbol linked to its place in the reference."
-    from smfnet.deviations import eq_table
+    from smfnet.companion.equations import eq_table
     table = re.sub(r'`(\w+)\.([\w.]+)`', r'[`\1.\2`](api/\1.md#\1.\2)', eq_table(prefix='nbs/'))
     return f'# Equations\n\nEach equation of the paper, the symbols that compute it and the notebook that displays it.\n\n{table}\n'
 
@@ -158,19 +158,21 @@ def csv_table(path:Path) -> str:
 
 def results_page() -> str:
     "Rendered from results/ alone."
-    from smfnet.evaluating import render_results
+    from smfnet.scoring.record import render_results
     others = [f'## {TITLES.get(p.stem, p.stem)}\n\n{csv_table(p)}' for p in sorted((ROOT/'results').glob('*.csv')) if p.stem != 'ivf']
     return '\n\n'.join(['# Results', 'Every number is read from `results/` when this page is built; how they are made is in [evaluating](nbs/13_evaluating.ipynb).', '## Infrared and visible', render_results(), *others])
 
 def gallery_page(out:Path, data:str|None, side:int=224) -> str:
     "One pair of each data set that is at hand, fused now by the shipped weights."
     how = 'Pictures of data sets are not part of the repository. Set `SMFNET_DATA` to a folder that holds the data sets ([where to get them](nbs/03_datasets.ipynb)) and run `make docs`: then this page shows them.'
-    from smfnet.datasets import DATASETS, find_pairs
+    from smfnet.data.datasets import DATASETS, find_pairs
     have = [n for n in GALLERY if data and (Path(data)/n/DATASETS[n].ir).is_dir() and (Path(data)/n/DATASETS[n].vi).is_dir()]
     if not have: return f'# Gallery\n\n{how}\n'
-    from smfnet.fusing import fuse_pair, load_model, show_fused
-    from smfnet.images import join_colour
-    from smfnet.widgets import shrink_pair
+    from smfnet.fusing.api import fuse_pair
+    from smfnet.network.weights import load_model
+    from smfnet.companion.figures import show_fused
+    from smfnet.data.colour import join_colour
+    from smfnet.companion.probe import shrink_pair
     flat = lambda x: x[0].numpy() if x.shape[0] == 1 else x.permute(1,2,0).numpy()
     page, model = ['# Gallery', f'One pair of each data set, shrunk to {side} px and fused by the shipped weights when this page was built. Red and cyan: patches that mostly one source sees.'], load_model('ivf', 'cpu')
     (out/'gallery').mkdir()

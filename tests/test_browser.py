@@ -155,8 +155,8 @@ def test_voila_fine_tuning_grows_is_free_and_stops(voila):
     assert voila.get_by_role('button', name='Fine-tune for 900 s').is_enabled()
 
 def test_voila_fuses_an_uploaded_pair(voila, tmp_path):
-    from smfnet.images import write_image
-    from smfnet.scenes import render_scene
+    from smfnet.data.images import write_image
+    from smfnet.data.scenes.render import render_scene
     s = render_scene(5, size=(96,128))
     files = [write_image(tmp_path/f'mine_{m}.png', getattr(s, m)) for m in ('ir','vi')]
     voila.locator('select').first.select_option('two files of yours')

@@ -3,11 +3,12 @@ import os, shutil, subprocess, sys
 from pathlib import Path
 import numpy as np
 import pytest
-from smfnet.core import set_seed
-from smfnet.fusing import main
-from smfnet.images import image_size, write_image
-from smfnet.model import MODEL_PRESETS, SMFNet, save_checkpoint
-from smfnet.scenes import render_scene
+from smfnet.core.devices import set_seed
+from smfnet.fusing.cli import main
+from smfnet.data.images import image_size, write_image
+from smfnet.network.model import MODEL_PRESETS, SMFNet
+from smfnet.network.weights import save_checkpoint
+from smfnet.data.scenes.render import render_scene
 
 BIN = Path(sys.executable).parent
 

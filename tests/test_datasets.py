@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
-from smfnet.core import data_root
-from smfnet.datasets import DATASETS, check_pairs, find_labels, find_pairs, load_patches, pack_patches, shared_content, split_validation
-from smfnet.images import PairFiles, write_image
+from smfnet.core.files import data_root
+from smfnet.data.datasets import DATASETS, check_pairs, find_labels, find_pairs, shared_content, split_validation
+from smfnet.data.patches import load_patches, pack_patches
+from smfnet.data.pairs import PairFiles
+from smfnet.data.images import write_image
 
 def make_set(folder, n=12, size=(64,80)):
     rng = np.random.default_rng(0)

@@ -115,8 +115,8 @@ def test_links_to_files_outside_the_site_become_text():
     assert build.localise('[a](nbs/a.ipynb#x) [LICENSE](LICENSE) [b](c.py) [d](https://x.y)', {'nbs/a.ipynb'}) == '[a](nbs/a.ipynb#x) `LICENSE` b [d](https://x.y)'
 
 def test_gallery_needs_data_and_says_how(tmp_path):
-    from smfnet.images import write_image
-    from smfnet.scenes import render_scene
+    from smfnet.data.images import write_image
+    from smfnet.data.scenes.render import render_scene
     assert 'Set `SMFNET_DATA`' in build.gallery_page(tmp_path, None)
     s = render_scene(3, size=(64,80))
     for m in ('ir','vi'): write_image(tmp_path/'data/TNO/test'/m/'a.png', getattr(s, m))

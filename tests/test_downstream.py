@@ -4,9 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from smfnet import detection
-from smfnet.datasets import find_pairs
-from smfnet.detection import BOX_SETS, box_folders, by_seed, find_boxed, read_study, recorded
-from smfnet.scenes import MFNET_CLASSES
+from smfnet.data.datasets import find_pairs
+from smfnet.studies.boxes import BOX_SETS, box_folders, find_boxed
+from smfnet.studies.report import by_seed
+from smfnet.studies.task import read_study, recorded
+from smfnet.data.scenes.scene import MFNET_CLASSES
 
 root = Path(__file__).resolve().parent.parent
 data = os.environ.get('SMFNET_DATA')
@@ -59,7 +61,7 @@ def test_a_missing_data_set_names_its_page_and_layout(name, tmp_path):
     assert all(w in str(e.value) for w in (o.source, o.ir+'/', o.vi+'/', o.boxes+'/'))
 
 def test_llvip_is_read_as_it_unpacks(tmp_path):
-    from smfnet.images import write_image
+    from smfnet.data.images import write_image
     for o in ('infrared','visible'): write_image(tmp_path/'LLVIP'/o/'test'/'190001.jpg', np.full((16,20), .5, np.float32))
     (tmp_path/'LLVIP'/'Annotations').mkdir()
     (tmp_path/'LLVIP'/'Annotations'/'190001.xml').write_text('<annotation><size><width>20</width><height>16</height></size><object><name>person</name>'

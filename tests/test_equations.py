@@ -2,7 +2,8 @@
 import json, re
 from pathlib import Path
 import pytest
-from smfnet.deviations import LEDGER, displayed, eq_gaps, eq_index, eq_table, ledger_table
+from smfnet.companion.ledger import LEDGER, ledger_table
+from smfnet.companion.equations import displayed, eq_gaps, eq_index, eq_table
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT/'nbs').glob('[0-9]*.ipynb'))

@@ -5,11 +5,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from smfnet.core import data_root, project_root
-from smfnet.datasets import find_pairs, scene_pairs
-from smfnet.evaluating import *
-from smfnet.images import list_images, match_pairs, write_image
-from smfnet.metrics import METRICS
+from smfnet.core.files import data_root, project_root
+from smfnet.data.datasets import find_pairs
+from smfnet.data.scenes.render import scene_pairs
+from smfnet.scoring.baselines import BASELINES, average, maximum
+from smfnet.scoring.cli import main
+from smfnet.scoring.record import END, START, readme_block, render_results, score_weights
+from smfnet.scoring.score import evaluate_pairs, read_rows, summary
+from smfnet.scoring.sets import slug
+from smfnet.scoring.tables import published, table1, wide
+from smfnet.data.pairs import list_images, match_pairs
+from smfnet.data.images import write_image
+from smfnet.metrics.paper import METRICS
 
 ROOT = project_root()
 
@@ -121,7 +128,8 @@ def test_recorded_calibration_is_the_published_row():
 def test_recorded_weights_are_the_shipped_ones():
     rows = [r for r in recorded() if r['weights_sha256']]
     if not rows: pytest.skip('no result of shipped weights is recorded')
-    from smfnet.model import SMFNet, weights_hash
+    from smfnet.network.model import SMFNet
+    from smfnet.network.weights import weights_hash
     sha = weights_hash(SMFNet.from_pretrained('ivf').state_dict())
     assert {r['weights_sha256'] for r in rows} == {sha[:12]}
 
@@ -134,7 +142,8 @@ def test_readme_shows_what_is_recorded():
 
 def test_score_weights_end_to_end(tmp_path):
     "A network with random weights, on a data root of two small pairs: recorded in both protocols, resumed without fusing."
-    from smfnet.model import MODEL_PRESETS, SMFNet, save_checkpoint, weights_hash
+    from smfnet.network.model import MODEL_PRESETS, SMFNet
+    from smfnet.network.weights import save_checkpoint, weights_hash
     torch.manual_seed(0)
     model = SMFNet(MODEL_PRESETS['smoke'])
     save_checkpoint(model, tmp_path/'w.safetensors', seed=7)

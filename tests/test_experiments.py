@@ -3,11 +3,17 @@ import csv, dataclasses, os, re, subprocess, sys
 from pathlib import Path
 import pytest
 import torch
-from smfnet.core import data_root, project_root, set_seed
-from smfnet.evaluating import published, read_rows
-from smfnet.experiments import *
-from smfnet.losses import StageOneLoss, StageTwoLoss
-from smfnet.model import ModelConfig, SMFNet, read_checkpoint, weights_path
+from smfnet.core.files import data_root, project_root
+from smfnet.core.devices import set_seed
+from smfnet.scoring.tables import published
+from smfnet.scoring.score import read_rows
+from smfnet.studies.budgets import ABLATION, PAPER_ROWS, ROWS, settings
+from smfnet.studies.medical import KINDS, LEAKED, MEDICAL_COLUMNS, black, black_share, medical_pairs, near_copies, patient
+from smfnet.studies.runs import PROVENANCE, Run, run_part
+from smfnet.losses.stage_one import StageOneLoss
+from smfnet.losses.stage_two import StageTwoLoss
+from smfnet.network.model import ModelConfig, SMFNet
+from smfnet.network.weights import read_checkpoint, weights_path
 
 ROOT = project_root()
 SMALL = dataclasses.replace(ABLATION['smoke'], model=dict(dim=16, heads=2))
@@ -97,7 +103,7 @@ def test_no_test_slice_is_trained_on():
 
 @needs_data
 def test_the_patient_that_is_left_out_is_in_the_test_set():
-    from smfnet.datasets import find_pairs
+    from smfnet.data.datasets import find_pairs
     left = [p for k,who in LEAKED.items() for p in find_pairs(f'{KINDS[k]}/train') if patient(p.name) in who]
     found = near_copies(left, medical_pairs('MRI-CT', 'test'))
     assert len({b for _,b,k,_ in found if k == 'ir'}) == 11 and not [k for *_,k,_ in found if k == 'vi']

@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from smfnet.core import set_seed
-from smfnet.fusing import fuse, fuse_batch, fuse_files, load_model, main, plan_jobs
-from smfnet.images import image_size, luma, read_image, split_colour, write_image
-from smfnet.model import MODEL_PRESETS, SMFNet, save_checkpoint
-from smfnet.scenes import render_scene
-from smfnet.streaming import stream
+from smfnet.core.devices import set_seed
+from smfnet.fusing.api import fuse, fuse_batch
+from smfnet.fusing.folders import fuse_files, plan_jobs
+from smfnet.network.weights import load_model
+from smfnet.fusing.cli import main
+from smfnet.data.images import image_size, read_image, write_image
+from smfnet.data.colour import luma, split_colour
+from smfnet.network.model import MODEL_PRESETS, SMFNet
+from smfnet.network.weights import save_checkpoint
+from smfnet.data.scenes.render import render_scene
+from smfnet.fusing.tiles import stream
 
 root = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -158,7 +163,7 @@ def test_workers_give_the_same_images(folders, model):
 @pytest.mark.parametrize('size', [(33,46), (64,48)])
 def test_onnxruntime_gives_the_same_image(size, tmp_path):
     for o in ('onnx', 'onnxscript', 'onnxruntime'): pytest.importorskip(o, reason='the extra [onnx] is not installed')
-    from smfnet.fusing import OnnxNet, export_onnx
+    from smfnet.fusing.onnx import OnnxNet, export_onnx
     set_seed(0)
     model = SMFNet(replace(MODEL_PRESETS['smoke'], dim=8, detail_layers=1)).eval()
     net = OnnxNet(export_onnx(model, tmp_path/'net.onnx', size))

@@ -6,10 +6,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
-from smfnet.core import set_seed
-from smfnet.fusing import fuse, fuse_files, main, parse_memory, plan_jobs
-from smfnet.images import image_note, image_size, read_image, write_image
-from smfnet.model import MODEL_PRESETS, SMFNet, load_checkpoint, save_checkpoint
+from smfnet.core.devices import set_seed
+from smfnet.fusing.api import fuse
+from smfnet.fusing.folders import fuse_files, plan_jobs
+from smfnet.fusing.cli import main
+from smfnet.fusing.memory import parse_memory
+from smfnet.data.images import image_note, image_size, read_image, write_image
+from smfnet.network.model import MODEL_PRESETS, SMFNet
+from smfnet.network.weights import load_checkpoint, save_checkpoint
 
 OURS = (ValueError, OSError)
 MODES = {'png': ('L','RGB','RGBA','P','I;16','1'), 'jpg': ('L','RGB','CMYK'), 'tif': ('L','RGB','I;16','F','CMYK'), 'bmp': ('L','RGB','P'),

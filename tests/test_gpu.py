@@ -1,14 +1,19 @@
 "What only a GPU can show: the same images as on a CPU, training at every precision, a step recorded as a CUDA graph. Skipped where there is none."
 import pytest
 import torch
-from smfnet.core import set_seed
-from smfnet.fusing import fuse, fuse_files, load_model
-from smfnet.images import read_image, write_image
-from smfnet.losses import LossWeights
-from smfnet.model import MODEL_PRESETS, SMFNet, load_checkpoint
-from smfnet.scenes import scene_pairs
-from smfnet.streaming import stream
-from smfnet.training import *
+from smfnet.core.devices import set_seed
+from smfnet.fusing.api import fuse
+from smfnet.fusing.folders import fuse_files
+from smfnet.network.weights import load_model
+from smfnet.data.images import read_image, write_image
+from smfnet.losses.stage_one import LossWeights
+from smfnet.network.model import MODEL_PRESETS, SMFNet
+from smfnet.network.weights import load_checkpoint
+from smfnet.data.scenes.render import scene_pairs
+from smfnet.fusing.tiles import stream
+from smfnet.training.config import TrainConfig
+from smfnet.training.state import read_log
+from smfnet.training.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs an NVIDIA GPU')
 

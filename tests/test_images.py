@@ -6,8 +6,9 @@ import torch
 from hypothesis import HealthCheck, given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageFile
-from smfnet.images import (IMAGE_SUFFIXES, WRITE_SUFFIXES, ImageError, image_size, list_images, match_pairs, read_image, read_pair,
-                           split_colour, join_colour, to_bytes, write_image)
+from smfnet.data.images import IMAGE_SUFFIXES, WRITE_SUFFIXES, ImageError, image_size, read_image, to_bytes, write_image
+from smfnet.data.pairs import list_images, match_pairs, read_pair
+from smfnet.data.colour import split_colour, join_colour
 
 LOSSLESS = [s for s in WRITE_SUFFIXES if not s.startswith('.jp')]
 shapes = st.tuples(st.integers(1,9), st.integers(1,9)).flatmap(lambda s: st.sampled_from([s, (*s,3)]))

@@ -146,7 +146,8 @@ PUBLISHED = dict(EN=6.8621, SD=46.8716, SF=11.7683, MI=1.6953, Qabf=.4033, AG=6.
 
 @pytest.mark.skipif(not os.environ.get('SMFNET_DATA'), reason='SMFNET_DATA is not set: no fused images to score')
 def test_calibration():
-    from smfnet.images import luma, read_image
+    from smfnet.data.colour import luma
+    from smfnet.data.images import read_image
     root = Path(os.environ['SMFNET_DATA'])
     files = sorted((root / 'fused/DIDFuse/TNO').glob('*.*'))
     if not files: pytest.skip('SMFNET_DATA holds no fused/DIDFuse/TNO')

@@ -3,8 +3,8 @@ import os, re, shlex, subprocess, sys
 from pathlib import Path
 import numpy as np
 import pytest
-from smfnet.images import read_image, write_image
-from smfnet.scenes import render_scene
+from smfnet.data.images import read_image, write_image
+from smfnet.data.scenes.render import render_scene
 
 root = Path(__file__).resolve().parent.parent
 blocks = re.findall(r'```(sh|python)\n(.*?)```', (root/'README.md').read_text(), re.S)

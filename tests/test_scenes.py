@@ -1,7 +1,8 @@
 """The embedded data set, seen from outside: what its users rely on, over a dozen seeds."""
 import numpy as np
 import pytest
-from smfnet.scenes import M3FD_CLASSES, MFNET_CLASSES, TIMES, contact_sheet, render_scene, save_scenes, scene_pairs
+from smfnet.data.scenes.scene import M3FD_CLASSES, MFNET_CLASSES, TIMES
+from smfnet.data.scenes.render import contact_sheet, render_scene, save_scenes, scene_pairs
 
 SEEDS = range(100, 112)
 
@@ -81,7 +82,7 @@ def test_wrong_arguments_are_named(args):
 
 
 def test_pairs_and_files(tmp_path):
-    from smfnet.images import match_pairs, read_pair
+    from smfnet.data.pairs import match_pairs, read_pair
     save_scenes(tmp_path, 2, seed=7, size=(64, 96))
     files = match_pairs(tmp_path/'ir', tmp_path/'vi')
     assert [f.name for f in files] == ['00007', '00008']

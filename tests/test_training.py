@@ -4,10 +4,15 @@ from pathlib import Path
 import pytest
 import torch
 import smfnet.training as training
-from smfnet.core import set_seed
-from smfnet.losses import LOSS_PRESETS, LossWeights
-from smfnet.model import ModelConfig, SMFNet, load_checkpoint, save_checkpoint, weights_hash
-from smfnet.training import *
+from smfnet.core.devices import set_seed
+from smfnet.losses.stage_one import LOSS_PRESETS, LossWeights
+from smfnet.network.model import ModelConfig, SMFNet
+from smfnet.network.weights import load_checkpoint, save_checkpoint, weights_hash
+from smfnet.training.cli import main
+from smfnet.training.config import TrainConfig
+from smfnet.training.launch import launch, make_trainer
+from smfnet.training.state import read_log, state_note
+from smfnet.training.trainer import Trainer, finish
 
 root = Path(__file__).resolve().parent.parent
 env = {k: v for k,v in os.environ.items() if k != 'MPLBACKEND'} | {'OMP_NUM_THREADS': '1', 'SMFNET_DATA': ''}
@@ -180,8 +185,8 @@ def test_bad_parameters_stop_before_any_work(tmp_path, params, message):
     assert not (tmp_path/'x').exists()
 
 def test_patches_larger_than_the_images_are_named(tmp_path):
-    from smfnet.images import write_image
-    from smfnet.scenes import scene_pairs
+    from smfnet.data.images import write_image
+    from smfnet.data.scenes.render import scene_pairs
     for i,p in enumerate(scene_pairs(2, size=(64,80))): write_image(tmp_path/f'ir/{i}.png', p.ir[0]); write_image(tmp_path/f'vi/{i}.png', p.vi[0])
     with pytest.raises(ValueError, match='gives a 128x128 patch: 1 are smaller'): make_trainer(1, data=str(tmp_path), out=tmp_path/'x', device='cpu')
     (tmp_path/'vi/1.png').unlink()
@@ -209,7 +214,7 @@ def test_training_needs_little(tmp_path):
     def go():
         for k in [k for k in sys.modules if k.partition('.')[0] in ('smfnet','matplotlib','skimage','pooch','fastcore','IPython','scipy')]: del sys.modules[k]
         sys.meta_path.insert(0, Only())
-        from smfnet.training import make_trainer
+        from smfnet.training.launch import make_trainer
         make_trainer(1, preset='smoke', model='smoke', out=tmp_path, device='cpu', steps=1, scenes=1).run(progress=False)
         with pytest.raises(ModuleNotFoundError, match='matplotlib is not installed'): sys.modules['smfnet.training'].plot_log(tmp_path)
     finish(fork(go))

@@ -2,9 +2,10 @@
 import os, re, signal, subprocess, sys, time
 from pathlib import Path
 import pytest
-from smfnet.core import project_root
-from smfnet.evaluating import read_rows
-from smfnet.experiments import ABLATION, MEDICAL, PAPER_ROWS, ROWS, Run
+from smfnet.core.files import project_root
+from smfnet.scoring.score import read_rows
+from smfnet.studies.budgets import ABLATION, MEDICAL, PAPER_ROWS, ROWS
+from smfnet.studies.runs import Run
 
 ROOT = project_root()
 BIN = Path(sys.executable).parent
