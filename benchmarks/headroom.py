@@ -19,9 +19,10 @@ from kornia.filters import gaussian_blur2d
 from smfnet.core.files import atomic_path
 from smfnet.data.datasets import find_pairs, split_validation
 from smfnet.network.weights import load_model
-from smfnet.losses.stage_one import LOSS_PRESETS, ssim
+from smfnet.losses.ours import LOSS_PRESETS
+from smfnet.losses.stage_one import ssim
 from smfnet.losses.ours import EdgeLoss
-from smfnet.metrics.paper import minmax, score
+from smfnet.metrics.paper import full_range, score
 from smfnet.network.weights import weights_hash
 
 METRICS = ('EN','SD','SF','MI','VIF','Qabf','AG','SSIM')
@@ -54,7 +55,7 @@ def coarse(x, sigma):
 
 def mean_scores(images, pairs, metrics=METRICS):
     "Mean of each metric, images stretched."
-    rows = [score(minmax(x.clamp(0,1))[0,0].numpy(), ir[0,0].numpy(), vi[0,0].numpy()) for x,(ir,vi) in zip(images, pairs)]
+    rows = [score(full_range(x.clamp(0,1))[0,0].numpy(), ir[0,0].numpy(), vi[0,0].numpy()) for x,(ir,vi) in zip(images, pairs)]
     return {m: round(float(sum(r[m] for r in rows))/len(rows), 3) for m in metrics}
 
 def fuse_all(net, pairs):

@@ -13,7 +13,7 @@ from smfnet.fusing.cli import main
 from smfnet.fusing.memory import parse_memory
 from smfnet.data.images import image_note, image_size, read_image, write_image
 from smfnet.network.model import MODEL_PRESETS, SMFNet
-from smfnet.network.weights import load_checkpoint, save_checkpoint
+from smfnet.network.weights import load_model, save_checkpoint
 
 OURS = (ValueError, OSError)
 MODES = {'png': ('L','RGB','RGBA','P','I;16','1'), 'jpg': ('L','RGB','CMYK'), 'tif': ('L','RGB','I;16','F','CMYK'), 'bmp': ('L','RGB','P'),
@@ -130,7 +130,7 @@ def test_a_damaged_checkpoint_is_refused(weights, tmp_path):
     for k in range(60):
         (tmp_path/'bad.safetensors').write_bytes(bad := mutate(data, r))
         if bad == data: continue
-        try: load_checkpoint(tmp_path/'bad.safetensors')
+        try: load_model(tmp_path/'bad.safetensors', 'cpu')
         except OURS as e: assert 'bad.safetensors' in str(e)
         else: assert len(bad) >= len(data)*.99   # a bit of the recorded notes: the weights themselves are hashed
 
@@ -139,8 +139,8 @@ def test_a_pickle_is_never_opened(tmp_path):
     class Trap:
         def __reduce__(self): return Path.touch, (tmp_path/'sprung',)
     for name in ('w.safetensors', 'w.pt'): (tmp_path/name).write_bytes(pickle.dumps(Trap()))
-    with pytest.raises(ValueError): load_checkpoint(tmp_path/'w.safetensors')
-    with pytest.raises(ValueError): load_checkpoint(tmp_path/'w.pt')
+    with pytest.raises(ValueError): load_model(tmp_path/'w.safetensors', 'cpu')
+    with pytest.raises(ValueError): load_model(tmp_path/'w.pt', 'cpu')
     assert not (tmp_path/'sprung').exists()
 
 @pytest.mark.parametrize('stem', ['a..', '-', 'a b', 'ü', 'x'*200, '%2e%2e%2fescape', 'a\\..\\b'])

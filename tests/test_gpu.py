@@ -8,7 +8,7 @@ from smfnet.network.weights import load_model
 from smfnet.data.images import read_image, write_image
 from smfnet.losses.stage_one import LossWeights
 from smfnet.network.model import MODEL_PRESETS, SMFNet
-from smfnet.network.weights import load_checkpoint
+from smfnet.network.weights import load_model
 from smfnet.data.scenes.render import scene_pairs
 from smfnet.fusing.tiles import stream
 from smfnet.training.config import TrainConfig
@@ -62,7 +62,7 @@ def test_first_steps_are_those_of_a_cpu(tmp_path, exact):
     cpu,_ = losses(tmp_path/'cpu', 'cpu')
     gpu,path = losses(tmp_path/'gpu')
     assert (gpu[:3] - cpu[:3]).abs().max() < 1e-2*cpu[0] and gpu[-1] < gpu[0]
-    assert load_checkpoint(path).info['machine'].endswith('cuda')
+    assert load_model(path, 'cpu').info['machine'].endswith('cuda')
 
 @pytest.mark.parametrize('precision,optimizer', [('bf16','muon'), ('fp16','adam'), ('bf16','adam')])
 def test_half_precision_trains(tmp_path, precision, optimizer):
@@ -78,7 +78,7 @@ def test_a_recorded_step_is_the_step(tmp_path, over):
     recorded,b = losses(tmp_path/'recorded', record=True, **over)
     assert (recorded - plain).abs().max() < 1e-2*plain[0] and len(set(recorded.tolist())) == 8
     set_seed(0)
-    a,b,start = *(load_checkpoint(o).state_dict() for o in (a,b)), SMFNet(MODEL_PRESETS['smoke']).state_dict()
+    a,b,start = *(load_model(o, 'cpu').state_dict() for o in (a,b)), SMFNet(MODEL_PRESETS['smoke']).state_dict()
     distance = lambda x,y: sum((x[k]-y[k]).square().sum() for k in x)**.5
     assert distance(a, b) < .2*distance(a, start)
 

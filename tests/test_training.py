@@ -5,9 +5,10 @@ import pytest
 import torch
 import smfnet.training as training
 from smfnet.core.devices import set_seed
-from smfnet.losses.stage_one import LOSS_PRESETS, LossWeights
+from smfnet.losses.ours import LOSS_PRESETS
+from smfnet.losses.stage_one import LossWeights
 from smfnet.network.model import ModelConfig, SMFNet
-from smfnet.network.weights import load_checkpoint, save_checkpoint, weights_hash
+from smfnet.network.weights import load_model, save_checkpoint, weights_hash
 from smfnet.training.cli import main
 from smfnet.training.config import TrainConfig
 from smfnet.training.launch import launch, make_trainer
@@ -42,7 +43,7 @@ def finish(p, code=0):
     assert p.exitcode == code
 
 def rows(folder): return [{k: v for k,v in r.items() if k != 'seconds'} for r in read_log(folder)]
-def outcome(folder): return weights_hash(load_checkpoint(folder/'stage1.safetensors').state_dict()), rows(folder)
+def outcome(folder): return weights_hash(load_model(folder/'stage1.safetensors', 'cpu').state_dict()), rows(folder)
 
 def half_then_whole(tensors, path, metadata):
     "A disk so slow that one can be killed between the halves of a file."
@@ -135,7 +136,7 @@ def test_a_closed_folder_is_found_before_the_first_step(tmp_path):
 def test_same_seed_same_weights_other_seed_other_weights(tmp_path):
     def go(name, seed):
         t = make_trainer(1, preset='smoke', model='smoke', out=tmp_path/name, device='cpu', steps=2, scenes=1, validate_every=0, seed=seed)
-        return weights_hash(load_checkpoint(t.run(progress=False)).state_dict())
+        return weights_hash(load_model(t.run(progress=False), 'cpu').state_dict())
     assert go('a', 0) == go('b', 0) != go('c', 1)
 
 @pytest.mark.parametrize('joint', [False, True])
@@ -145,8 +146,8 @@ def test_stage_two_leaves_nothing_untrained(tmp_path, joint):
     try: t = make_trainer(2, preset='smoke', model='tiny', out=tmp_path/'2', start='' if joint else str(tmp_path/'1'), joint=joint, device='cpu', steps=2, scenes=1, validate_every=0)
     finally: del training.MODEL_PRESETS['tiny']
     before = {k: v.clone() for k,v in t.model.state_dict().items()}
-    if not joint: assert weights_hash(before) == weights_hash(load_checkpoint(tmp_path/'1/stage1.safetensors').state_dict())
-    after = load_checkpoint(t.run(progress=False)).state_dict()
+    if not joint: assert weights_hash(before) == weights_hash(load_model(tmp_path/'1/stage1.safetensors', 'cpu').state_dict())
+    after = load_model(t.run(progress=False), 'cpu').state_dict()
     assert [k for k in before if before[k].equal(after[k])] == []
 
 @pytest.mark.parametrize('losses', LOSS_PRESETS)

@@ -20,7 +20,7 @@ from ..data.pairs import Pair
 from ..network.model import SMFNet
 from ..losses.stage_one import LossWeights, StageOneLoss, decomposition_loss
 from ..losses.stage_two import StageTwoLoss
-from ..fusing.api import resample
+from ..data.images import resample
 
 # %% ../../nbs/tools/probe.ipynb #c007
 def shrink_pair(

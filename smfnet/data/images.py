@@ -4,13 +4,16 @@
 
 # %% auto #0
 __all__ = ['MAX_PIXELS', 'FORMATS', 'WRITE_SUFFIXES', 'IMAGE_SUFFIXES', 'VIDEO_SUFFIXES', 'SOFTWARE', 'ImageError', 'open_image',
-           'image_size', 'to_unit', 'stretch_percentiles', 'read_image', 'to_bytes', 'write_image', 'image_note']
+           'image_size', 'to_unit', 'stretch_percentiles', 'read_image', 'to_bytes', 'write_image', 'image_note',
+           'resample']
 
 # %% ../../nbs/tools/images.ipynb #c003
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
 import numpy as np
+import torch
+import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 from ..core.files import atomic_path
@@ -145,3 +148,14 @@ def image_note(
 ) -> str|None:     # what `write_image` was told, None if nothing
     "How a file was made, as its header says."
     with open_image(path) as im: return Image.Image.getexif(im).get(SOFTWARE)
+
+# %% ../../nbs/tools/images.ipynb #c037
+def resample(
+    x:np.ndarray,          # (h w) or (h w 3) in [0, 1]
+    size:tuple[int,int],   # (h, w) wanted
+) -> np.ndarray:           # (h w) or (h w 3) in [0, 1]
+    "Bicubic resampling with antialiasing; an image of that size is returned as it is."
+    if x.shape[:2] == tuple(size): return x
+    t = torch.from_numpy(np.ascontiguousarray(x)).reshape(*x.shape[:2], -1).permute(2,0,1)[None]
+    t = F.interpolate(t, size=tuple(size), mode='bicubic', antialias=True, align_corners=False)[0].clamp(0, 1)
+    return t.permute(1,2,0).reshape(*size, *x.shape[2:]).numpy()

@@ -9,8 +9,7 @@ __all__ = ['StageTwoLoss']
 import torch
 from torch import Tensor, nn
 from ..network.model import Features
-from .stage_one import LossWeights, decomposition_loss, feature_cc
-from .ours import EdgeLoss, structure_loss
+from .stage_one import GradMagnitude, LossWeights, decomposition_loss, feature_cc
 
 # %% ../../nbs/paper/08_stage_two.ipynb #c009
 class StageTwoLoss(nn.Module):
@@ -18,7 +17,14 @@ class StageTwoLoss(nn.Module):
     def __init__(self,
         w:LossWeights=LossWeights()): # weights and switches
         super().__init__()
-        self.w, self.edges = w, EdgeLoss(w.edges, w.edge_scales)
+        self.w, self.grad = w, GradMagnitude()
+    def edges(self,
+        fused:Tensor, # fused image (b 1 h w)
+        ir:Tensor,    # infrared (b 1 h w)
+        vi:Tensor,    # visible luma (b 1 h w)
+    ) -> Tensor:      # scalar, 0 or larger
+        "The fused image is as steep as the steeper source (Eq. 30)."
+        return (self.grad(fused) - torch.maximum(self.grad(ir), self.grad(vi))).abs().mean()
     def terms(self,
         fused:Tensor, # fused image (b 1 h w)
         ir:Tensor,    # infrared (b 1 h w)
@@ -28,12 +34,11 @@ class StageTwoLoss(nn.Module):
         "Every ingredient of the total by name."
         w, cc = self.w, feature_cc(f)
         t = dict(intensity=(fused - torch.maximum(ir,vi)).abs().mean(), grad=self.edges(fused, ir, vi)) # Eqs. 29, 30
-        if w.structure: t['structure'] = structure_loss(fused, ir, vi)
         t['decomp'] = decomposition_loss(cc['cc_base'], cc['cc_detail'], cc.get('cc_graph') if w.graph_stage2 else None, w.delta)
         return t | cc
     def total(self, t:dict) -> Tensor:
-        "Weighted sum of the terms (Eq. 28, and D-49)."
-        return t['intensity'] + self.w.alpha4*t['decomp'] + self.w.alpha5*t['grad'] + self.w.structure*t.get('structure',0.)
+        "Weighted sum of the terms (Eq. 28)."
+        return t['intensity'] + self.w.alpha4*t['decomp'] + self.w.alpha5*t['grad']
     def forward(self,
         out:Tensor,  # fused image (b 1 h w)
         ir:Tensor,   # infrared (b 1 h w)

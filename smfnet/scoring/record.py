@@ -14,7 +14,7 @@ from ..core.files import atomic_path, data_root, project_root
 from ..data.images import write_image
 from ..data.pairs import PairFiles
 from ..data.datasets import find_pairs
-from ..metrics.paper import METRICS, minmax
+from ..metrics.paper import METRICS, full_range
 from .baselines import BASELINES
 from .score import PROTOCOLS, evaluate_pairs, fuse_checked, match_fused, read_rows, summary, write_rows
 from .tables import table1
@@ -99,7 +99,7 @@ def fuse_to(
     for p in tqdm(pairs, desc=label, disable=not progress, leave=False):
         if all(f[p.name].exists() for f in out.values()): continue
         x = fuse_checked(method, p.read())
-        for k,f in out.items(): write_image(f[p.name], minmax(x) if k == 'minmax' else x)
+        for k,f in out.items(): write_image(f[p.name], full_range(x) if k == 'minmax' else x)
     return out
 
 def score_method(

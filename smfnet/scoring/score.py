@@ -23,7 +23,7 @@ from ..core.files import atomic_path
 from ..data.images import image_size, read_image, to_bytes
 from ..data.colour import luma
 from ..data.pairs import Pair, PairFiles, list_images, match_pairs, scene_key
-from ..metrics.paper import METRICS, minmax, score
+from ..metrics.paper import METRICS, full_range, score
 
 # %% ../../nbs/tools/scoring.ipynb #c008
 PROTOCOLS = {'none':'as fused', 'minmax':'each image stretched to [0, 1]'} # what is done to a fused image before it is scored
@@ -64,7 +64,7 @@ def score_job(
         if o.shape != ir.shape:
             where = s if isinstance(s, Path) else f"the {k} image of {name!r}"
             raise ValueError(f"{where} is {o.shape[1]}x{o.shape[0]} pixels, but its infrared source is {ir.shape[1]}x{ir.shape[0]}; fuse at full size and do not crop")
-    s = score(minmax(fused) if stretch else fused, ir, vi)
+    s = score(full_range(fused) if stretch else fused, ir, vi)
     return {'name':name, **{k: float(s[k]) for k in METRICS}}
 
 # %% ../../nbs/tools/scoring.ipynb #c019
@@ -110,7 +110,7 @@ def make_jobs(
         if not callable(fused): yield (p.name, *src, Path(fused[p.name]), stretch)
         else:
             o = fuse_checked(fused, p.read() if isinstance(p, PairFiles) else p)
-            yield (p.name, *src, to_bytes(minmax(o) if stretch else o), False)
+            yield (p.name, *src, to_bytes(full_range(o) if stretch else o), False)
 
 # %% ../../nbs/tools/scoring.ipynb #c025
 def check_sizes(

@@ -23,10 +23,11 @@ from ..data.pairs import Pair, PairFiles, make_pair
 from ..data.datasets import find_pairs, grey_bytes
 from ..data.patches import load_patches, pack_patches, pair_patches
 from ..network.model import ModelConfig, SMFNet
-from ..network.weights import load_checkpoint, weights_hash, weights_path
+from ..network.weights import load_model, weights_hash, weights_path
 from ..losses.stage_one import LossWeights
 from ..metrics.paper import METRICS
-from ..fusing.api import fuse_batch, resample
+from ..fusing.api import fuse_batch
+from ..data.images import resample
 from ..scoring.score import PROTOCOLS, read_rows, summary, write_rows
 from ..scoring.tables import format_table, published, wide
 from .budgets import Budget, digest
@@ -186,7 +187,7 @@ def train_medical(
     folder, cfg, losses = Path(out)/'mif', ModelConfig(**b.model), LossWeights() # one folder for each stage below
     if stage == 1 and b.start: return None
     data,info = medical_patches(b, folder)
-    if b.start: net = load_checkpoint(weights_path(b.start)).train()
+    if b.start: net = load_model(weights_path(b.start), 'cpu').train()
     elif stage == 2: net = stage_two_model(cfg, folder/'stage1'/'stage1.safetensors', b.seeds[0])
     else: set_seed(b.seeds[0]); net = SMFNet(cfg)
     start = f'{b.start} {weights_hash(net.state_dict())[:12]}' if b.start else f'random weights, seed {b.seeds[0]}' if stage == 1 else 'stage I of this run'
@@ -207,7 +208,7 @@ def run_medical(
     folder, trained = Path(out)/weights/kind, Path(out)/'mif'/'stage2'/'stage2.safetensors'
     target = folder/('fused.json' if part == 'fuse' else 'scores.csv')
     if target.exists(): return target
-    net = load_checkpoint(trained if weights == 'mif' and trained.exists() else weights_path(weights))
+    net = load_model(trained if weights == 'mif' and trained.exists() else weights_path(weights), 'cpu')
     pairs = [p.read() if isinstance(p, PairFiles) else p for p in medical_sources(b, kind)]
     files, sha = fuse_medical(net, pairs, folder), weights_hash(net.state_dict())[:12]
     if part == 'fuse':

@@ -17,10 +17,11 @@ from ..core.files import atomic_path, project_root
 from ..data.images import to_bytes, write_image
 from ..data.pairs import Pair, PairFiles
 from ..network.model import ModelConfig, SMFNet
-from ..network.weights import load_checkpoint, read_checkpoint, weights_hash
+from ..network.weights import load_model, read_checkpoint, weights_hash
 from ..losses.stage_one import LossWeights
 from ..metrics.paper import METRICS
-from ..fusing.api import fuse_batch, resample
+from ..fusing.api import fuse_batch
+from ..data.images import resample
 from ..training.config import TrainConfig
 from ..training.feeding import training_data
 from ..training.trainer import Trainer
@@ -193,7 +194,7 @@ def run_part(
     target = run.files().get(part)
     if target is None or (target.exists() and part in ('fuse','score')): return target
     if part in ('stage1','stage2'): return run_stage(run, int(part[-1]))
-    pairs, net = scored_pairs(run.budget), load_checkpoint(run.files()['stage2'])
+    pairs, net = scored_pairs(run.budget), load_model(run.files()['stage2'], 'cpu')
     files = fuse_images(lambda p: fuse_batch(net, p.ir[None], p.vi[None])[0], pairs, run.folder/'fused')
     if part == 'fuse':
         with atomic_path(target) as tmp: tmp.write_text(json.dumps({'images': sorted(files), **cost(net)}))

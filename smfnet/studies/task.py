@@ -21,7 +21,7 @@ from ..core.files import project_root
 from ..data.images import read_image, to_bytes, write_image
 from ..data.colour import join_colour
 from ..data.pairs import Pair, make_pair
-from ..fusing.api import resample
+from ..data.images import resample
 from ..training.config import TrainConfig, lr_at
 from ..training.state import RunLog, check_finite, load_state, save_state
 from ..training.feeding import batch_indices

@@ -9,7 +9,7 @@ __all__ = ['train_arguments', 'main']
 import argparse, dataclasses, os, sys
 from types import UnionType
 from ..network.model import MODEL_PRESETS
-from ..losses.stage_one import LOSS_PRESETS
+from ..losses.ours import LOSS_PRESETS
 from .config import TRAIN_PRESETS, TrainConfig
 from .state import Diverged
 from .launch import make_trainer

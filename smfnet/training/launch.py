@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 from ..core.devices import set_seed
 from ..network.model import MODEL_PRESETS, ModelConfig, SMFNet
-from ..network.weights import load_checkpoint, weights_path
-from ..losses.stage_one import LOSS_PRESETS, LossWeights
+from ..network.weights import load_model, weights_path
+from ..losses.ours import LOSS_PRESETS
+from ..losses.stage_one import LossWeights
 from .config import TrainConfig, train_config
 from .state import state_note
 from .feeding import training_data
@@ -41,7 +42,7 @@ def start_model(
         set_seed(cfg.seed)
         return SMFNet(model_cfg).train(), f'random weights, seed {cfg.seed}'
     path = stage_one_weights(start, runs)
-    model = load_checkpoint(path)
+    model = load_model(path, 'cpu')
     if model.cfg != model_cfg: raise ValueError(f"{path} was trained with {model.cfg}, this run needs {model_cfg}; train stage 1 again with this configuration")
     return model.train(), f"{path.name} of {path.parent.name} ({model.info.get('steps')} steps)"
 

@@ -10,7 +10,7 @@ import math
 from pathlib import Path
 import numpy as np
 import torch
-from ..network.weights import load_checkpoint
+from ..network.weights import load_model
 from .state import read_log
 
 # %% ../../nbs/tools/training_plots.ipynb #c004
@@ -44,7 +44,7 @@ def show_held(
 ): # matplotlib figure
     "Sources and the network's images of pairs that were held out."
     import matplotlib.pyplot as plt
-    net = load_checkpoint(checkpoint)
+    net = load_model(checkpoint, 'cpu')
     pairs = [p if hasattr(p,'chroma') else p.read() for p in pairs[:n]]
     names = ['ir','vi'] + (['ir, reconstructed','vi, reconstructed'] if stage == 1 else ['fused'])
     fig,axs = plt.subplots(len(pairs), len(names), figsize=(3*len(names), 2.3*len(pairs)), squeeze=False, layout='constrained')
