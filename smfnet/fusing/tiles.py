@@ -12,10 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from ..core.checks import check_image, check_same
-from ..network.blocks import ALL, TransformerBlock
+from ..network.blocks import TransformerBlock
 from ..network.detail import CAI
 from ..network.graph import GR, NodePyramid
 from ..network.model import SMFNet
+from ..network.fast import ALL, attention_matrix, attention_mix, attention_sums, cross_matrix, cross_mix, cross_sums, embed, paint
 
 # %% ../../nbs/tools/tiles.ipynb #c006
 class FeatureMap:
@@ -123,9 +124,12 @@ def transform(
     add:bool=False,         # add to `out`
 ) -> FeatureMap:            # `out`
     "A transformer block in two sweeps."
-    sums = sweep.sum(lambda *o: block.sums(before(*o[:-1]), o[-1]), *src, halo=reach[0]+1)
-    matrix = block.attn.matrix(sums)
-    return sweep.map(lambda *o: after(block.mix(before(*o), matrix)), *src, halo=sum(reach)+2, out=out, add=add)
+    matrix = attention_matrix(block.attn, sweep.sum(lambda *o: attention_sums(block.attn, block.norm1(before(*o[:-1])), o[-1]), *src, halo=reach[0]+1))
+    def tile(*o):
+        x = before(*o)
+        x = x + attention_mix(block.attn, block.norm1(x), matrix)
+        return after(x + block.ffn(block.norm2(x)))
+    return sweep.map(tile, *src, halo=sum(reach)+2, out=out, add=add)
 
 # %% ../../nbs/tools/tiles.ipynb #c023
 def sweep_base(
@@ -149,9 +153,10 @@ def sweep_detail(
     c = shallow[0].data.shape[2]
     out, halves = sweep.new(c), lambda f: f.chunk(2, dim=1)
     for i,s in enumerate(shallow):
-        f, matrix = sweep.map(detail.dense, s, halo=2, out=sweep.new(c)), None
-        if detail.cross is not None: matrix = detail.cross.matrix(sweep.sum(lambda x,inside: detail.cross.sums(*halves(x), inside), f, halo=1))
-        sweep.map(lambda x: detail.couple(x, matrix), f, halo=3, out=out, add=i > 0)
+        f, cross = sweep.map(detail.dense, s, halo=2, out=sweep.new(c)), detail.cross
+        matrix = None if cross is None else cross_matrix(cross, sweep.sum(lambda x,inside: cross_sums(cross, *halves(x), inside), f, halo=1))
+        ask = lambda x: halves(x) if cross is None else cross_mix(cross, *halves(x), matrix)
+        sweep.map(lambda x: torch.cat(detail.inn(*ask(x)), dim=1), f, halo=3, out=out, add=i > 0)
     return out
 
 def sweep_branch(
@@ -198,34 +203,35 @@ def sweep_graph(
         for p in pools:
             v += [conv(p[0][wide])[(..., *inside)] for conv in (nodes.convs if nodes.kind == 'dilated' else nodes.convs[:1])]
             v += [resize_window(o, out.size, own) for o in p[1:]]
-        out[own] = fuse(*graph.reason(v).chunk(2))
+        out[own] = fuse(*graph.reason(v))
     return out
 
 # %% ../../nbs/tools/tiles.ipynb #c029
 def stream(
-    model:SMFNet,               # in eval mode
     ir:Tensor,                  # infrared (1 1 h w) in [0, 1]
     vi:Tensor,                  # visible luma (1 1 h w) in [0, 1]
+    net:SMFNet,                 # in eval mode
+    *,
     side:int=96,                # of a tile, px
     folder:str|Path|None=None,  # keep maps in files there instead of in memory
-) -> Tensor:                    # fused (1 1 h w), as `model(ir, vi)` to rounding, on the CPU
+) -> Tensor:                    # fused (1 1 h w), as `net(ir, vi)` to rounding, on the CPU
     "Fuse one pair of any size tile by tile (Sec. 2.1)."
     check_image(ir, 'ir'); check_image(vi, 'vi'); check_same(ir, vi)
     if ir.shape[0] != 1 or min(ir.shape[-2:]) < 16: raise ValueError(f"stream takes one pair of at least 16×16 px; the shape is {tuple(ir.shape)}")
-    e, dim, device = model.encoder, model.cfg.dim, next(model.parameters()).device
+    e, dim, device = net.encoder, net.cfg.dim, next(net.parameters()).device
     sweep = Sweeps(ir.shape[-2:], side, folder, device)
     shallow = []
     for x in (ir, vi):
         image = FeatureMap(sweep.size, 1, device=device); image[ALL] = x
-        embed = lambda o: e.shallow.embed(o.contiguous())
-        shallow.append(transform(sweep, e.shallow.block, image, before=embed, reach=(1,0), out=sweep.new(dim)))
-    graph = None if e.graph is None else sweep_graph(sweep, e.graph, model.fuse_graph, *shallow)
+        first = lambda o: embed(e.shallow, o.contiguous())
+        shallow.append(transform(sweep, e.shallow.block, image, before=first, reach=(1,0), out=sweep.new(dim)))
+    graph = None if e.graph is None else sweep_graph(sweep, e.graph, net.fuse_graph, *shallow)
     detail = sweep_detail(sweep, e.detail, *shallow)
     x = sweep.new(dim)
     for own,_,_ in tiles(sweep.size, side, 0): x[own] = torch.zeros(()).expand(1,dim,1,1) if graph is None else resize_window(graph, sweep.size, own)
-    sweep_branch(sweep, model.fuse_detail, detail, out=x)
+    sweep_branch(sweep, net.fuse_detail, detail, out=x)
     del graph, detail
     base = [sweep_base(sweep, e.base, shallow.pop(0)) for _ in range(2)]
-    sweep_branch(sweep, model.fuse_base, *base, out=x)
+    sweep_branch(sweep, net.fuse_base, *base, out=x)
     del base
-    return transform(sweep, model.decoder.block, x, after=model.decoder.paint, reach=(0,3), out=FeatureMap(sweep.size))[ALL]
+    return transform(sweep, net.decoder.block, x, after=lambda o: paint(net.decoder, o), reach=(0,3), out=FeatureMap(sweep.size))[ALL]

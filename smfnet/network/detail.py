@@ -8,10 +8,7 @@ __all__ = ['CrossMDTA', 'soft_clamp', 'InvertibleBlock', 'CAI', 'FuseDetail']
 # %% ../../nbs/paper/03_detail.ipynb #c003
 import torch
 from torch import Tensor, nn
-from .fast import in_fp32
-from smfnet.network.blocks import (
-    ALL, BRB, GRDB, LayerNorm2d, apply_matrix, channel_sums, depthwise, map_matrix, pointwise, project,
-    sums_to_map)
+from .blocks import BRB, GRDB, LayerNorm2d, attend, depthwise, pointwise
 
 # %% ../../nbs/paper/03_detail.ipynb #c009
 class CrossMDTA(nn.Module):
@@ -26,23 +23,15 @@ class CrossMDTA(nn.Module):
         self.qkv2 = nn.Sequential(pointwise(dim, 3*dim), depthwise(3*dim))
         self.log_T1, self.log_T2 = nn.Parameter(torch.zeros(heads)), nn.Parameter(torch.zeros(heads))
         self.proj1, self.proj2 = pointwise(dim, dim), pointwise(dim, dim)
-    def sums(self, x1:Tensor, x2:Tensor, inside:tuple=ALL) -> Tensor:
-        "`channel_sums` of (Q2, K1) and of (Q1, K2), stacked; additive over parts of an image."
-        x1,x2 = (project(net, o, slice(0, 2*o.shape[1]))[(..., *inside)] for net,o in ((self.qkv1, self.norm1(x1)), (self.qkv2, self.norm2(x2))))
-        (q1,k1),(q2,k2) = x1.chunk(2, dim=1), x2.chunk(2, dim=1)
-        return torch.stack([channel_sums(q2, k1), channel_sums(q1, k2)])
-    def matrix(self, sums:Tensor) -> tuple[Tensor,Tensor]:
-        "Map and projection of each half as one matrix (Eqs. 3-4)."
-        return tuple(map_matrix(sums_to_map(o, T), proj.weight) for o,T,proj in zip(sums, (self.log_T1, self.log_T2), (self.proj1, self.proj2)))
-    def mix(self, x1:Tensor, x2:Tensor, matrix:tuple) -> tuple[Tensor,Tensor]:
-        "The values of each half, mixed by its matrix (Eqs. 1-2)."
-        v = (project(net, o, slice(2*o.shape[1], None)) for net,o in ((self.qkv1, self.norm1(x1)), (self.qkv2, self.norm2(x2))))
-        return tuple(apply_matrix(m, o) for m,o in zip(matrix, v))
     def forward(self,
         x1:Tensor, # first half (b c/2 h w)
         x2:Tensor, # second half (b c/2 h w)
     ) -> tuple[Tensor,Tensor]: # F1, F2, each (b c/2 h w)
-        return self.mix(x1, x2, self.matrix(self.sums(x1, x2)))
+        Q1,K1,V1 = self.qkv1(self.norm1(x1)).chunk(3, dim=1)
+        Q2,K2,V2 = self.qkv2(self.norm2(x2)).chunk(3, dim=1)
+        F1 = self.proj1(attend(Q2, K1, V1, self.log_T1))  # Eq. 1, 3
+        F2 = self.proj2(attend(Q1, K2, V2, self.log_T2))  # Eq. 2, 4
+        return F1, F2
 
 # %% ../../nbs/paper/03_detail.ipynb #c019
 def soft_clamp(
@@ -66,7 +55,6 @@ class InvertibleBlock(nn.Module):
     def scales(self, f:Tensor, psi:nn.Module|None) -> Tensor|float:
         "Log-scale that a half `f` sets for the other; 0 where the coupling is additive."
         return 0*f if psi is None else soft_clamp(psi(f), self.clamp)
-    @in_fp32
     def forward(self,
         f1:Tensor, # first half (b c/2 h w)
         f2:Tensor, # second half (b c/2 h w)
@@ -75,7 +63,6 @@ class InvertibleBlock(nn.Module):
         g2 = g2 + self.psi1(f1)                                        # Eq. 6
         g1 = f1 * self.scales(g2, self.psi2).exp() + self.psi3(g2)     # Eq. 5
         return g1, g2
-    @in_fp32
     def inverse(self,
         g1:Tensor, # first half (b c/2 h w)
         g2:Tensor, # second half (b c/2 h w)
@@ -85,7 +72,7 @@ class InvertibleBlock(nn.Module):
         if self.psi4 is not None: f2 = f2 * (-self.scales(f1, self.psi4)).exp() # Eq. 8
         return f1, f2
 
-# %% ../../nbs/paper/03_detail.ipynb #c041
+# %% ../../nbs/paper/03_detail.ipynb #c039
 class CAI(nn.Module):
     "Cross attention and invertible block: gradient residual dense block, cross attention of two halves, coupling (Eqs. 1-6, Sec. 2.2.1; ledger D-13)."
     def __init__(self,
@@ -96,18 +83,14 @@ class CAI(nn.Module):
         self.dense = GRDB(dim)
         self.cross = CrossMDTA(dim//2, heads) if cross else None
         self.inn = InvertibleBlock(dim//2)
-    def couple(self, f:Tensor, matrix:tuple|None) -> Tensor:
-        "Both halves of the dense features, mixed by the cross attention's matrices, then coupled; reaches three pixels far."
-        f1,f2 = f.chunk(2, dim=1)
-        if self.cross is not None: f1,f2 = self.cross.mix(f1, f2, matrix)
-        return torch.cat(self.inn(f1,f2), dim=1)
     def forward(self,
         x:Tensor, # shallow features (b c h w)
     ) -> Tensor:  # detail features (b c h w)
-        f = self.dense(x)
-        return self.couple(f, None if self.cross is None else self.cross.matrix(self.cross.sums(*f.chunk(2, dim=1))))
+        f1,f2 = self.dense(x).chunk(2, dim=1)
+        if self.cross is not None: f1,f2 = self.cross(f1, f2) # Eqs. 1-4
+        return torch.cat(self.inn(f1, f2), dim=1)             # Eqs. 5-6
 
-# %% ../../nbs/paper/03_detail.ipynb #c050
+# %% ../../nbs/paper/03_detail.ipynb #c048
 class FuseDetail(nn.Module):
     "Two invertible layers in the direction of Eqs. 7-8; they fuse the summed detail features (Eqs. 7-8; ledger D-06)."
     def __init__(self,

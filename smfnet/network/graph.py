@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from ..core.checks import check_same
-from .fast import mix_channels
 from .blocks import depthwise, pointwise
 
 # %% ../../nbs/paper/05_graph.ipynb #c007
@@ -75,11 +74,10 @@ class GraphStep(nn.Module):
         v:list[Tensor],    # nodes, infrared first, each (b c h w)
     ) -> list[Tensor]:     # m_l, each (b c h w)
         "Sum over senders of sigmoid(conv(v_l - v_k)) · v_k (Eqs. 12-15)."
-        n = len(v)//2
-        w = [(mix_channels(o, self.edge_same.weight), mix_channels(o, self.edge_cross.weight)) for o in v]
-        bias = [o.bias[:,None,None] for o in (self.edge_same, self.edge_cross)]
-        def send(k, l, across): return torch.sigmoid(w[l][across] - w[k][across] + bias[across]) * v[k]
-        return [sum(send(k, l, across) for k,across in neighbours(l, n)) for l in range(2*n)]
+        def send(k, l, across):
+            edge = (self.edge_cross if across else self.edge_same)(v[l] - v[k]) # Eqs. 12-13
+            return torch.sigmoid(edge) * v[k]                                   # Eq. 15
+        return [sum(send(k, l, across) for k,across in neighbours(l, len(v)//2)) for l in range(len(v))] # Eq. 14
     def update(self,
         v:Tensor, # node (b c h w)
         m:Tensor, # its message (b c h w)
@@ -92,8 +90,7 @@ class GraphStep(nn.Module):
         v:list[Tensor],  # nodes, infrared first, each (b c h w)
     ) -> list[Tensor]:   # the nodes after one step, same order and shapes
         "All nodes after one step (Eqs. 12-16)."
-        m = self.messages(v)
-        return list(self.update(torch.cat(v), torch.cat(m)).chunk(len(v)))
+        return [self.update(o, m) for o,m in zip(v, self.messages(v))]
 
 # %% ../../nbs/paper/05_graph.ipynb #c044
 class GR(nn.Module):
@@ -107,14 +104,15 @@ class GR(nn.Module):
         self.nodes = NodePyramid(dim, nodes, stride=stride)
         self.steps = nn.ModuleList(GraphStep(dim) for _ in range(steps))
         self.readout = pointwise(3*dim, dim, bias=True)
-    def reason(self, v:list[Tensor]) -> Tensor:
-        "All steps and the readout on the node grid, infrared before visible in one batch (2b c h w); every node pixel by itself."
+    def reason(self,
+        v:list[Tensor],        # six nodes on the node grid, infrared first
+    ) -> tuple[Tensor,Tensor]: # readouts of both modalities, on the node grid
+        "All steps and the readout."
         for step in self.steps: v = step(v)
-        return self.readout(torch.cat([torch.cat(v[:3],1), torch.cat(v[3:],1)]))
+        return self.readout(torch.cat(v[:3], 1)), self.readout(torch.cat(v[3:], 1))
     def forward(self,
         f_ir:Tensor, # shallow features of the infrared image (b c h w)
         f_vi:Tensor, # shallow features of the visible image (b c h w)
     ) -> tuple[Tensor,Tensor]: # graph_ir, graph_vi, each (b c h w)
         check_same(f_ir, f_vi, 'f_ir', 'f_vi')
-        out = self.reason(self.nodes(f_ir) + self.nodes(f_vi))
-        return tuple(resize(out, f_ir.shape[-2:]).chunk(2))
+        return tuple(resize(o, f_ir.shape[-2:]) for o in self.reason(self.nodes(f_ir) + self.nodes(f_vi)))

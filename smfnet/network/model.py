@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from ..core.checks import check_image, check_same
-from .fast import in_fp32, pixel_major
 from .blocks import TransformerBlock, pointwise
 from .detail import CAI, FuseDetail
 from .base import BFE
@@ -67,14 +66,10 @@ class Shallow(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(1, cfg.dim, 3, padding=1, bias=False)
         self.block = TransformerBlock(cfg.dim, cfg.heads, cfg.expansion)
-    @in_fp32
-    def embed(self, x:Tensor) -> Tensor:
-        "The convolution; reaches one pixel far. What it rounds would stay in every sum that follows, and it costs next to nothing."
-        return pixel_major(self.conv(x))
     def forward(self,
         x:Tensor, # images (b 1 h w) in [0, 1]
-    ) -> Tensor:  # (b c h w), channels_last in memory
-        return self.block(self.embed(x))
+    ) -> Tensor:  # (b c h w)
+        return self.block(self.conv(x))
 
 # %% ../../nbs/paper/06_network.ipynb #c018
 class Encoder(nn.Module):
@@ -118,15 +113,13 @@ class Decoder(nn.Module):
         c = cfg.dim
         self.block = TransformerBlock(c, cfg.heads, cfg.expansion)
         self.conv1, self.conv2, self.conv3 = (nn.Conv2d(i, o, 3, padding=1) for i,o in ((c,c//2),(c//2,c//4),(c//4,1)))
-    def paint(self, x:Tensor) -> Tensor:
-        "The convolutions after the block; they reach three pixels far."
-        x = F.leaky_relu(self.conv1(x), 0.2, inplace=True)
-        x = pixel_major(F.leaky_relu(self.conv2(x), 0.2, inplace=True))
-        return torch.sigmoid(self.conv3(x))
     def forward(self,
         x:Tensor, # sum of the branches (b c h w)
     ) -> Tensor:  # image (b 1 h w) in (0, 1)
-        return self.paint(self.block(x))
+        x = self.block(x)
+        x = F.leaky_relu(self.conv1(x), 0.2)
+        x = F.leaky_relu(self.conv2(x), 0.2)
+        return torch.sigmoid(self.conv3(x))
 
 # %% ../../nbs/paper/06_network.ipynb #c033
 class SMFNet(nn.Module):
@@ -139,7 +132,7 @@ class SMFNet(nn.Module):
         base, detail = FuseBase(cfg.dim, cfg.heads, cfg.expansion), FuseDetail(cfg.dim, cfg.detail_layers)
         self.fuse_base, self.fuse_detail = (detail, base) if cfg.swap_fusion else (base, detail)
         self.fuse_graph = FuseGraph(cfg.dim) if cfg.graph else None
-        self.to(memory_format=torch.channels_last)
+        self.info = {} # what is known of the weights, see `load_model`
     def encode(self, ir:Tensor, vi:Tensor) -> Features:
         "Features of a pair; both `(b 1 h w)` in [0, 1], sides of at least 16 px."
         check_image(ir, 'ir'); check_image(vi, 'vi'); check_same(ir, vi)

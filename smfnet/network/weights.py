@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from ..core.devices import get_device
 from ..core.files import atomic_path
 from .model import ModelConfig, SMFNet
+from .fast import faster
 
 # %% ../../nbs/tools/weights.ipynb #c006
 FORMAT = 'smfnet-1' # what a checkpoint of this layout calls itself
@@ -58,7 +59,7 @@ def read_checkpoint(
     try: return state, ModelConfig(**json.loads(meta['config'])), json.loads(meta.get('info','{}'))
     except (TypeError, KeyError, ValueError) as e: raise ValueError(f"{str(path)!r} was made for another configuration of SMFNet: {e}") from e
 
-# %% ../../nbs/tools/weights.ipynb #c019
+# %% ../../nbs/tools/weights.ipynb #c012
 def list_weights() -> list[str]: # names that `load_model` knows
     "The weights that are shipped with the package."
     return sorted(p.stem for p in _folder().glob('*.safetensors'))
@@ -74,18 +75,18 @@ def weights_path(
         raise ValueError(f"no shipped weights are called {str(name)!r}; there are {', '.join(list_weights())}, or give a .safetensors file")
     return _folder()/f'{name}.safetensors'
 
-# %% ../../nbs/tools/weights.ipynb #c020
+# %% ../../nbs/tools/weights.ipynb #c013
 def load_model(
     name:str|Path='ivf', # a shipped name, or a path to a .safetensors file
     device:str='auto',   # 'auto' takes a GPU when there is one; see `get_device`
 ) -> SMFNet:             # in eval mode; `.info` holds what was recorded with the weights
-    "A network with the weights called `name`: a new one at each call."
+    "A network with the weights called `name`, in its [fast form](fast.ipynb): a new one at each call."
     path = weights_path(name)
     state, cfg, info = read_checkpoint(path)
     net = SMFNet(cfg)
     try: net.load_state_dict(state)
     except RuntimeError as e: raise ValueError(f"{str(path)!r} does not fit its own configuration: {e}") from e
     net.info = info
-    return net.eval().to(get_device(device))
+    return faster(net.eval().to(get_device(device)))
 
 SMFNet.from_pretrained = staticmethod(load_model)
