@@ -1,5 +1,4 @@
-"Slow tests are marked; they run by default, `pytest -m 'not slow'` leaves them out."
+"Settings of every test: no window is opened."
 import os
-def pytest_configure(config):
-    config.addinivalue_line('markers', 'slow: takes more than ten seconds')
-    os.environ.setdefault('MPLBACKEND', 'agg')
+
+os.environ.setdefault('MPLBACKEND', 'agg')

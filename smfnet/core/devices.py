@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['set_seed', 'get_device', 'keep_memory']
 
-# %% ../../nbs/tools/devices.ipynb #c002
+# %% ../../nbs/tools/devices.ipynb #c003
 import ctypes, random, sys
 import numpy as np
 import torch
 
-# %% ../../nbs/tools/devices.ipynb #c005
+# %% ../../nbs/tools/devices.ipynb #c006
 def set_seed(
     seed:int=0, # any non-negative integer
 ) -> None:
@@ -20,7 +20,7 @@ def set_seed(
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
-# %% ../../nbs/tools/devices.ipynb #c008
+# %% ../../nbs/tools/devices.ipynb #c009
 def get_device(
     device:str='auto', # 'auto', 'cpu', 'cuda', 'cuda:1', 'mps'
 ) -> torch.device:
@@ -32,11 +32,11 @@ def get_device(
         raise ValueError(f"device {device!r} was asked for, but this torch sees no GPU; use device='cpu'")
     return d
 
-# %% ../../nbs/tools/devices.ipynb #c011
+# %% ../../nbs/tools/devices.ipynb #c012
 def keep_memory(
     threshold:int=2**30, # bytes; smaller blocks are kept by the process and reused
 ) -> bool:               # whether the allocator took the setting
-    "Ask glibc to keep large freed blocks instead of returning them to the kernel."
+    "Ask glibc to keep large freed blocks instead of returning them to the kernel; for the whole process, until it ends."
     if not sys.platform.startswith('linux'): return False
     try: mallopt = ctypes.CDLL('libc.so.6').mallopt
     except (OSError, AttributeError): return False

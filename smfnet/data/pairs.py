@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['IR_WORDS', 'VI_WORDS', 'Pair', 'make_pair', 'resize_pair', 'read_pair', 'list_images', 'scene_key', 'PairFiles',
-           'by_scene', 'match_folders', 'match_pairs']
+           'match_pairs']
 
-# %% ../../nbs/tools/pairs.ipynb #c002
+# %% ../../nbs/tools/pairs.ipynb #c003
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 from .images import IMAGE_SUFFIXES, read_image, resample
 from .colour import luma, split_colour
 
-# %% ../../nbs/tools/pairs.ipynb #c005
+# %% ../../nbs/tools/pairs.ipynb #c006
 @dataclass
 class Pair:
     "One registered scene: infrared, luma of the visible image, and the visible image's chroma."
@@ -27,14 +28,17 @@ class Pair:
     def __post_init__(self):
         for k in ('ir', 'vi'):
             o = getattr(self, k)
-            if o.ndim != 3 or o.shape[0] != 1: raise ValueError(f"{k} of pair {self.name!r} must be (1 h w); its shape is {tuple(o.shape)}")
-        if self.ir.shape != self.vi.shape: raise ValueError(f"ir {tuple(self.ir.shape)} and vi {tuple(self.vi.shape)} of pair {self.name!r} differ in size")
+            if o.ndim != 3 or o.shape[0] != 1:
+                raise ValueError(f"{k} of pair {self.name!r} must be (1 h w); its shape is {tuple(o.shape)}")
+        if self.ir.shape != self.vi.shape:
+            a,b = tuple(self.ir.shape), tuple(self.vi.shape)
+            raise ValueError(f"ir {a} and vi {b} of pair {self.name!r} differ in size")
     @property
     def size(self) -> tuple[int,int]: # (h, w)
         "Height and width in pixels."
         return tuple(self.ir.shape[-2:])
 
-# %% ../../nbs/tools/pairs.ipynb #c007
+# %% ../../nbs/tools/pairs.ipynb #c008
 def make_pair(
     ir:np.ndarray,    # (h w) or (h w 3) in [0, 1]; of three channels the luma is taken
     vi:np.ndarray,    # (h w) or (h w 3) in [0, 1]
@@ -43,20 +47,20 @@ def make_pair(
     "A `Pair` from two arrays."
     y,chroma = split_colour(vi)
     t = lambda o: torch.from_numpy(np.array(o, np.float32))
-    return Pair(t(luma(ir))[None], t(y)[None], name, None if chroma is None else t(chroma).permute(2,0,1).contiguous())
+    chroma = None if chroma is None else t(chroma).permute(2,0,1).contiguous()
+    return Pair(t(luma(ir))[None], t(y)[None], name, chroma)
 
-# %% ../../nbs/tools/pairs.ipynb #c009
+# %% ../../nbs/tools/pairs.ipynb #c011
 def resize_pair(
     pair:Pair,           # of any size
     size:tuple[int,int], # (h, w) wanted
 ) -> Pair:               # of that size; the pair itself if it has it
     "A pair resampled to another size, its colour with it."
     if pair.size == tuple(size): return pair
-    small = lambda x: torch.from_numpy(resample(x.permute(1,2,0).numpy(), size)).permute(2,0,1)
-    chroma = None if pair.chroma is None else small(pair.chroma + .5) - .5
-    return Pair(small(pair.ir), small(pair.vi), pair.name, chroma)
+    chroma = None if pair.chroma is None else resample(pair.chroma + .5, size) - .5
+    return Pair(resample(pair.ir, size), resample(pair.vi, size), pair.name, chroma)
 
-# %% ../../nbs/tools/pairs.ipynb #c010
+# %% ../../nbs/tools/pairs.ipynb #c013
 def read_pair(
     ir:str|Path,                          # infrared file; of a colour file the luma is taken
     vi:str|Path,                          # visible file, grey or colour
@@ -66,10 +70,11 @@ def read_pair(
     "Read two registered files of one size."
     a,b = read_image(ir, stretch=stretch), read_image(vi)
     if a.shape[:2] != b.shape[:2]:
-        raise ValueError(f"{ir} is {a.shape[1]}x{a.shape[0]} pixels and {vi} is {b.shape[1]}x{b.shape[0]}; register them and resample one to the other's size first")
+        raise ValueError(f"{ir} is {a.shape[1]}x{a.shape[0]} pixels and {vi} is {b.shape[1]}x{b.shape[0]}; "
+                         "register them and resample one to the other's size first")
     return make_pair(a, b, Path(vi).stem if name is None else name)
 
-# %% ../../nbs/tools/pairs.ipynb #c014
+# %% ../../nbs/tools/pairs.ipynb #c016
 def list_images(
     folder:str|Path,   # folder of image files; other files and hidden ones are passed over
 ) -> dict[str,Path]:   # stem -> file, sorted by stem
@@ -79,12 +84,13 @@ def list_images(
     out = {}
     for p in sorted(folder.iterdir()):
         if p.suffix.lower() not in IMAGE_SUFFIXES or p.name.startswith('.') or not p.is_file(): continue
-        if p.stem in out: raise ValueError(f"{out[p.stem].name} and {p.name} in {folder} have the same stem; keep one of them")
+        if p.stem in out:
+            raise ValueError(f"{out[p.stem].name} and {p.name} in {folder} have the same stem; keep one of them")
         out[p.stem] = p
     if not out: raise ValueError(f"{folder} holds no image file ({' '.join(IMAGE_SUFFIXES)})")
     return out
 
-# %% ../../nbs/tools/pairs.ipynb #c016
+# %% ../../nbs/tools/pairs.ipynb #c017
 IR_WORDS = ('infrared', 'thermal', 'lwir', 'tir', 'ir')
 VI_WORDS = ('visible', 'visual', 'vis', 'rgb', 'vi')
 
@@ -96,7 +102,7 @@ def scene_key(
     w = '|'.join(words)
     return re.sub(rf'^({w})(?=[\W_\d]|$)[\W_]*|[\W_]+({w})$|(?<=\d)({w})$', '', stem, flags=re.IGNORECASE)
 
-# %% ../../nbs/tools/pairs.ipynb #c018
+# %% ../../nbs/tools/pairs.ipynb #c019
 @dataclass(frozen=True)
 class PairFiles:
     "The two files of one scene."
@@ -107,7 +113,7 @@ class PairFiles:
         "Read the pair; arguments as for `read_pair`."
         return read_pair(self.ir, self.vi, self.name, **kwargs)
 
-def by_scene(
+def _by_scene(
     files:dict[str,Path],  # stem -> file
     words:tuple[str,...],  # words for the modality
 ) -> dict[str,str]:        # scene key in small letters -> stem
@@ -115,25 +121,27 @@ def by_scene(
     out = {}
     for s,p in files.items():
         k = scene_key(s, words).lower()
-        if k in out: raise ValueError(f"{files[out[k]].name} and {p.name} in {p.parent} are both scene {k!r}; which one is meant?")
+        if k in out:
+            first = files[out[k]].name
+            raise ValueError(f"{first} and {p.name} in {p.parent} are both scene {k!r}; which one is meant?")
         out[k] = s
     return out
 
 # %% ../../nbs/tools/pairs.ipynb #c021
-def match_folders(
+def _match_folders(
     ir:dict[str,Path],  # stem -> infrared file
     vi:dict[str,Path],  # stem -> visible file
 ) -> list[PairFiles]:   # sorted by name
     "Match files by whole stem, the rest by `scene_key`; files without a partner are an error that lists them."
     pairs = [PairFiles(s, ir[s], vi[s]) for s in ir if s in vi]
     a,b = ({s:p for s,p in x.items() if s not in y} for x,y in ((ir,vi), (vi,ir)))
-    ka,kb = by_scene(a, IR_WORDS), by_scene(b, VI_WORDS)
+    ka,kb = _by_scene(a, IR_WORDS), _by_scene(b, VI_WORDS)
     pairs += [PairFiles(scene_key(kb[k], VI_WORDS) or 'pair', a.pop(ka[k]), b.pop(kb[k])) for k in ka if k in kb]
-    show = lambda d: ', '.join(p.name for p in list(d.values())[:5]) + (f' and {len(d)-5} more' if len(d) > 5 else '') if d else 'none'
+    first = lambda d: ', '.join(p.name for p in list(d.values())[:5]) or 'none'
+    show = lambda d: first(d) + (f' and {len(d)-5} more' if len(d) > 5 else '')
     if a or b: raise ValueError(f"files without a partner: infrared {show(a)}; visible {show(b)}")
-    names = [p.name for p in pairs]
-    twice = [n for n in names if names.count(n) > 1] if len(set(names)) < len(names) else []
-    if twice: raise ValueError(f"several pairs would be called {twice[0]!r}; rename their files")
+    name,n = max(Counter(p.name for p in pairs).items(), key=lambda o: o[1], default=('', 0))
+    if n > 1: raise ValueError(f"several pairs would be called {name!r}; rename their files")
     return sorted(pairs, key=lambda p: p.name)
 
 # %% ../../nbs/tools/pairs.ipynb #c023
@@ -145,9 +153,9 @@ def match_pairs(
     ir,vi = Path(ir),Path(vi)
     for k,p in (('ir',ir), ('vi',vi)):
         if not p.exists(): raise FileNotFoundError(f"{k}: there is no file or folder {str(p)!r}")
-    if ir.is_dir() != vi.is_dir():
-        raise ValueError(f"give two files or two folders, not one of each: {ir} is a {'folder' if ir.is_dir() else 'file'}, {vi} is a {'folder' if vi.is_dir() else 'file'}")
-    if ir.resolve() == vi.resolve(): raise ValueError(f"ir and vi are the same {'folder' if ir.is_dir() else 'file'} {ir}")
-    if ir.is_dir(): return match_folders(list_images(ir), list_images(vi))
+    a,b = ('folder' if p.is_dir() else 'file' for p in (ir,vi))
+    if a != b: raise ValueError(f"give two files or two folders, not one of each: {ir} is a {a}, {vi} is a {b}")
+    if ir.resolve() == vi.resolve(): raise ValueError(f"ir and vi are the same {a} {ir}")
+    if ir.is_dir(): return _match_folders(list_images(ir), list_images(vi))
     a,b = scene_key(ir.stem, IR_WORDS), scene_key(vi.stem, VI_WORDS)
     return [PairFiles(b if b and a.lower() == b.lower() else vi.stem, ir, vi)]

@@ -80,7 +80,7 @@ class OurStageTwoLoss(StageTwoLoss):
 LOSS_PRESETS = dict(
     printed = LossWeights(),                       # Sec. 3.1
     swapped = LossWeights(alpha4=2., alpha5=10.),  # as in the release (D-18)
-    picture = OurLossWeights(alpha4=2., alpha5=2.5, edges='signed', structure=.8)) # what the weights `ivf` are trained with
+    picture = OurLossWeights(alpha4=2., alpha5=2.5, edges='signed', structure=.4)) # what the weights `ivf` are trained with
 
 def named_loss_weights(
     spec:str|dict|LossWeights='printed', # a name in `LOSS_PRESETS`, fields that differ from the printed weights, or the weights themselves

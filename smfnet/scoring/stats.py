@@ -7,11 +7,13 @@ __all__ = ['bootstrap', 'compare', 'format_comparison']
 
 # %% ../../nbs/tools/statistics.ipynb #c002
 import numpy as np
-from ..metrics.paper import METRICS
+from ..metrics.picture import LOWER_IS_BETTER
+from .score import ALL_METRICS
 
-# %% ../../nbs/tools/statistics.ipynb #c005
+# %% ../../nbs/tools/statistics.ipynb #c006
 def bootstrap(
     d:np.ndarray,      # (n) differences, one per image
+    *,
     draws:int=5000,    # resamples (our choice)
     level:float=0.95,  # probability that the interval covers
     seed:int=0,        # of the resampling
@@ -19,6 +21,7 @@ def bootstrap(
     "Percentile bootstrap of a mean."
     d = np.asarray(d, np.float64)
     if d.ndim != 1 or not len(d): raise ValueError(f"differences are a list of numbers, one per image; their shape is {d.shape}")
+    if not np.isfinite(d).all(): raise ValueError("a difference is NaN or infinite; leave out images without a value")
     if not 0 < level < 1: raise ValueError(f"level must lie between 0 and 1, not {level}")
     rng = np.random.default_rng(seed)
     means = np.concatenate([d[rng.integers(len(d), size=(min(500, draws-i), len(d)))].mean(1) for i in range(0, draws, 500)])
@@ -29,29 +32,35 @@ def bootstrap(
 def compare(
     rows_a:list[dict], # rows of method a, from `evaluate_pairs`
     rows_b:list[dict], # rows of method b on the same images
+    *,
     draws:int=5000,    # resamples
     level:float=0.95,  # of the interval
     seed:int=0,        # of the resampling
-) -> list[dict]:       # per metric: metric, images, a, b, difference (a - b), low, high, wins (images where a > b), verdict
+) -> list[dict]:       # per metric: metric, images, a, b, difference (a - b), low, high, wins (images where a is better), verdict
     "Paired differences per image with a bootstrap interval."
     a,b = ({r['name']: r for r in rows} for rows in (rows_a, rows_b))
     if len(a) < len(rows_a) or len(b) < len(rows_b): raise ValueError("a name occurs twice: compare one method with one method")
     if a.keys() != b.keys(): raise ValueError(f"the two methods were scored on different images: {', '.join(sorted(a.keys() ^ b.keys())[:5])} only in one")
     out = []
-    for k in METRICS:
-        x,y = (np.array([r[n][k] for n in a]) for r in (a,b))
-        lo,hi = bootstrap(x-y, draws, level, seed)
+    for k in [k for k in ALL_METRICS if all(k in r for r in (*rows_a, *rows_b))]:
+        x,y = np.array([[r[n][k] for n in a] for r in (a,b)], np.float64)
+        x,y = (o[~np.isnan(x + y)] for o in (x,y))
+        if not len(x): continue
+        lo,hi = bootstrap(x-y, draws=draws, level=level, seed=seed)
+        lower = k in LOWER_IS_BETTER
+        if len(x) < 2 or lo <= 0 <= hi: verdict = 'undecided'
+        else: verdict = 'a' if (hi < 0) == lower else 'b'
         out.append(dict(metric=k, images=len(x), a=x.mean(), b=y.mean(), difference=(x-y).mean(), low=lo, high=hi,
-                        wins=int((x > y).sum()), verdict='a' if lo > 0 else 'b' if hi < 0 else 'undecided'))
+                        wins=int((x < y if lower else x > y).sum()), verdict=verdict))
     return out
 
-# %% ../../nbs/tools/statistics.ipynb #c012
+# %% ../../nbs/tools/statistics.ipynb #c011
 def format_comparison(
     rows:list[dict],      # from `compare`
     a:str='a', b:str='b', # names of the two methods
 ) -> str:                 # markdown
     "A comparison as a table: which method is better in what, and whether the images can tell."
     name = dict(a=a, b=b, undecided='undecided')
-    lines = [f'| metric | {a} | {b} | difference | 95 % interval | {a} larger in | better |', '| --- | --: | --: | --: | :-: | --: | --- |']
+    lines = [f'| metric | {a} | {b} | difference | 95 % interval | {a} better in | better |', '| --- | --: | --: | --: | :-: | --: | --- |']
     return '\n'.join(lines + [f"| {r['metric']} | {r['a']:.4f} | {r['b']:.4f} | {r['difference']:+.4f} | [{r['low']:+.4f}, {r['high']:+.4f}] | "
                               f"{r['wins']} of {r['images']} | {name[r['verdict']]} |" for r in rows])

@@ -14,19 +14,25 @@ from ..network.weights import load_model
 from .state import read_log
 
 # %% ../../nbs/tools/training_plots.ipynb #c004
+def _pyplot():
+    "matplotlib, or one sentence on how to get it."
+    try: import matplotlib.pyplot as plt
+    except ImportError as e: raise ImportError("curves and pictures need smfnet[plot]: pip install 'smfnet[plot]'") from e
+    return plt
+
 def plot_log(
     folder:str|Path,      # of a run
     smooth:int=25,        # rows of the running mean
     name:str='log.jsonl', # or 'validation.jsonl'
 ): # matplotlib figure
     "Training curves, each term in a panel of its own."
-    import matplotlib.pyplot as plt
+    plt = _pyplot()
     rows = read_log(folder, name)
     keys = sorted((k for k in rows[0] if k not in ('step','seconds')), key=lambda k: k == 'lr') # the terms first
     fig,axs = plt.subplots(math.ceil(len(keys)/4), 4, figsize=(9, 1.7*math.ceil(len(keys)/4)), layout='constrained', squeeze=False)
     x = [r['step'] for r in rows]
     for ax,k in zip(axs.flat, keys):
-        y = np.array([r[k] for r in rows]); n = min(smooth, max(1,len(y)//4))
+        y = np.array([r.get(k, math.nan) for r in rows]); n = min(smooth, max(1,len(y)//4))
         ax.plot(x, y, '.-' if len(y) < 20 else '-', lw=.4, ms=3, alpha=.5)
         ax.plot(x[n-1:], np.convolve(y, np.ones(n)/n, 'valid'), lw=1.2)
         ax.set_title(k, fontsize=9); ax.tick_params(labelsize=7)
@@ -34,17 +40,17 @@ def plot_log(
     for ax in list(axs.flat)[len(keys):]: ax.axis('off')
     return fig
 
-# %% ../../nbs/tools/training_plots.ipynb #c006
+# %% ../../nbs/tools/training_plots.ipynb #c007
 @torch.no_grad()
 def show_held(
-    checkpoint:str|Path, # of a finished run
+    weights:str|Path, # checkpoint of a finished run, or a shipped name
     pairs:list,          # validation pairs: `Pair`, or `PairFiles` to be read
     stage:int,           # 1 shows both reconstructions, 2 the fused image
     n:int=3,             # rows
 ): # matplotlib figure
     "Sources and the network's images of pairs that were held out."
-    import matplotlib.pyplot as plt
-    net = load_model(checkpoint, 'cpu')
+    plt = _pyplot()
+    net = load_model(weights, 'cpu')
     pairs = [p if hasattr(p,'chroma') else p.read() for p in pairs[:n]]
     names = ['ir','vi'] + (['ir, reconstructed','vi, reconstructed'] if stage == 1 else ['fused'])
     fig,axs = plt.subplots(len(pairs), len(names), figsize=(3*len(names), 2.3*len(pairs)), squeeze=False, layout='constrained')

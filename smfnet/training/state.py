@@ -17,9 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from ..core.files import atomic_path
 from ..data.patches import Patches
-from ..network.model import SMFNet
 from ..network.weights import weights_hash
-from ..losses.stage_one import LossWeights
 from .config import TrainConfig
 
 # %% ../../nbs/tools/training_state.ipynb #c005
@@ -33,7 +31,7 @@ def writing(
         why = getattr(e, 'strerror', None) or str(e)
         raise OSError(f"the run cannot be written to {str(folder)!r}: {why}. Make room there or choose another folder (out); what was saved before is whole, and the same command goes on from it") from e
 
-# %% ../../nbs/tools/training_state.ipynb #c007
+# %% ../../nbs/tools/training_state.ipynb #c006
 def save_state(
     folder:Path,   # of the run
     model:nn.Module, # bare network
@@ -52,7 +50,7 @@ def save_state(
         save_file(t, str(tmp), metadata={'note': json.dumps(dict(note, step=step))})
         with open(tmp, 'rb') as f: os.fsync(f.fileno()) # on the disk before it takes the old one's name
 
-# %% ../../nbs/tools/training_state.ipynb #c008
+# %% ../../nbs/tools/training_state.ipynb #c007
 def state_note(
     folder:Path, # of a run
 ) -> dict|None:  # `step` and what else `save_state` was given; None when there is no state
@@ -66,25 +64,26 @@ def state_note(
 def load_state(
     folder:Path,    # of the run
     model:nn.Module,# bare network, overwritten
-    opt,            # its optimizer, overwritten
-    ema:dict|None,  # averaged weights, overwritten
+    opt=None,       # its optimizer, overwritten; None: only the weights are wanted
+    ema:dict|None=None, # averaged weights, overwritten
 ) -> int:           # steps done; 0 when there is no state
     "Take up a run where `save_state` left it."
     note = state_note(folder)
     if note is None: return 0
     t = load_file(str(Path(folder)/'state.safetensors'))
     model.load_state_dict({k[6:]: v for k,v in t.items() if k.startswith('model.')})
-    sd = opt.state_dict(); sd['state'] = {}
-    for k,v in t.items():
-        if k.startswith('opt.'): _,i,name = k.split('.'); sd['state'].setdefault(int(i), {})[name] = v
-    opt.load_state_dict(sd)
-    for p,s in opt.state.items(): # in the memory layout of their weights, which a fused optimizer relies on
-        s.update({k: torch.empty_like(p).copy_(v) for k,v in s.items() if v.shape == p.shape})
+    if opt is not None:
+        sd = opt.state_dict(); sd['state'] = {}
+        for k,v in t.items():
+            if k.startswith('opt.'): _,i,name = k.split('.'); sd['state'].setdefault(int(i), {})[name] = v
+        opt.load_state_dict(sd)
+        for p,s in opt.state.items(): # in the memory layout of their weights, which a fused optimizer relies on
+            s.update({k: torch.empty_like(p).copy_(v) for k,v in s.items() if v.shape == p.shape})
     if ema is not None:
         for k,v in ema.items(): v.copy_(t['ema.'+k])
     return note['step']
 
-# %% ../../nbs/tools/training_state.ipynb #c011
+# %% ../../nbs/tools/training_state.ipynb #c010
 def data_key(
     data, # `Patches` or a sequence of pairs
 ) -> str: # hexadecimal
@@ -95,17 +94,16 @@ def data_key(
     return h.hexdigest()[:16]
 
 def run_key(
-    cfg:TrainConfig,    # of the run
-    model:SMFNet,       # with its start weights
-    weights:LossWeights,# of the objectives
-    data,               # `Patches` or a sequence of pairs
-) -> dict:              # name -> value
+    cfg:TrainConfig, # of the run
+    net:nn.Module,   # with its start weights
+    n:int,           # items of data, which may decide the number of steps
+    **more,          # what else decides: the data, the objective, the network's configuration
+) -> dict:           # name -> value
     "What decides the weights that a run ends with."
     free = {'steps','epochs','device','save_minutes','save_steps','validate_every','checkpoint','compile','record','workers','tensorboard'}
     key = {k: v for k,v in dataclasses.asdict(cfg).items() if k not in free}
-    if cfg.schedule == 'cosine': key['total steps'] = cfg.total_steps(len(data))
-    for part in (model.cfg, weights): key |= dataclasses.asdict(part)
-    return key | {'data': data_key(data), 'start weights': weights_hash(model.state_dict())[:16]}
+    if cfg.schedule == 'cosine': key['total steps'] = cfg.total_steps(n)
+    return key | more | {'start weights': weights_hash(net.state_dict())[:16]}
 
 def check_same_run(
     saved:dict,      # `run_key` of the state in the folder
@@ -116,7 +114,7 @@ def check_same_run(
     d = [f"{k} {saved.get(k)} there, {key.get(k)} here" for k in {**key, **saved} if saved.get(k) != key.get(k)]
     if d: raise ValueError(f"{str(folder)!r} holds the state of another run ({'; '.join(d)}); give resume='never' to start anew, or another folder (out)")
 
-# %% ../../nbs/tools/training_state.ipynb #c015
+# %% ../../nbs/tools/training_state.ipynb #c013
 class RunLog:
     "A file of JSON lines; those after the step that a run resumes from are cut off."
     def __init__(self,
@@ -143,7 +141,7 @@ def read_log(
     path = Path(folder)/name
     return [json.loads(l) for l in path.read_text().splitlines() if l.endswith('}')] if path.exists() else []
 
-# %% ../../nbs/tools/training_state.ipynb #c017
+# %% ../../nbs/tools/training_state.ipynb #c015
 class Diverged(RuntimeError):
     "A loss term or the gradient is no longer finite; the message names it, the last good state is kept."
 
@@ -156,11 +154,11 @@ def check_finite(
     bad = [k for k,v in terms.items() if not math.isfinite(v)]
     if bad: raise Diverged(f"step {step}: {', '.join(bad)} is not finite; the last good state is in {folder}. A smaller lr usually helps.")
 
-# %% ../../nbs/tools/training_state.ipynb #c019
+# %% ../../nbs/tools/training_state.ipynb #c017
 def summary_writer():
     "TensorBoard's writer class, or one sentence on how to get it."
     try: from torch.utils.tensorboard import SummaryWriter
-    except ImportError as e: raise ValueError("tensorboard=True needs the package tensorboard: pip install tensorboard") from e
+    except ImportError as e: raise ValueError("tensorboard=True needs smfnet[train]: pip install 'smfnet[train]'") from e
     return SummaryWriter
 
 @contextmanager

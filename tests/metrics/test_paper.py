@@ -1,13 +1,17 @@
 """The batched metrics against plain numpy, scipy and scikit-image, and against a published row."""
+import math
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from smfnet.metrics import paper as M
+
+sys.path.insert(0, str(Path(__file__).parent))
 import metrics_oracle as oracle
-from smfnet import metrics as M
 
 pytestmark = pytest.mark.filterwarnings('error')
 LEAST = dict(EN=1, SD=1, SF=2, MI=1, SCD=1, VIF=41, Qabf=1, AG=2, SSIM=7)
@@ -137,6 +141,103 @@ def test_score_picks_and_refuses():
     with pytest.raises(ValueError, match='EN SD SF MI SCD VIF Qabf AG SSIM'): M.score(*x, metrics=['PSNR'])
     with pytest.raises(ValueError, match='VIF needs'): M.score(*x)
     with pytest.raises(ValueError, match='must lie in'): M.score(*[o.astype(float) for o in x], metrics='EN')
+
+
+# grey levels
+
+LEVELS = torch.arange(256, dtype=torch.uint8).reshape(16, 16)
+
+
+def test_grey_levels_are_those_of_an_8_bit_file():
+    assert M.to_grey255(torch.tensor([[0., 100/255], [.5, 1.]])).tolist() == [[[0, 100], [128, 255]]]
+    want = LEVELS[None].double()
+    for x in (LEVELS, LEVELS[None], LEVELS.numpy(), LEVELS.float()/255, LEVELS.numpy().astype('>u2')*257, (LEVELS.double()/255).numpy().astype('>f4')):
+        assert torch.equal(M.to_grey255(x), want)
+
+
+@pytest.mark.parametrize('bad,error,word', [
+    (LEVELS.float(), ValueError, 'must lie in'), (torch.rand(3,8,8), ValueError, 'luma'), (LEVELS.long(), TypeError, 'int64'), ([[0., 1.]], TypeError, 'not list'),
+    (torch.full((4,4), float('nan')), ValueError, 'NaN'), (torch.rand(0,5), ValueError, 'no pixels')])
+def test_what_is_no_grey_image_is_refused(bad, error, word):
+    with pytest.raises(error, match=f'fused .*{word}'): M.score(bad, LEVELS, LEVELS)
+
+
+def test_full_range():
+    x = torch.tensor([[.2, .4], [.3, .6]])
+    torch.testing.assert_close(M.full_range(x), torch.tensor([[0., .5], [.25, 1.]]))
+    assert np.array_equal(M.full_range(x.numpy()), M.full_range(x).numpy())
+    assert torch.equal(M.full_range(torch.full((1,3,3), .3)), torch.full((1,3,3), .3)) # a constant image stays
+    a, b = M.full_range(torch.stack([x, x/2])[:,None])                                  # each image by itself
+    torch.testing.assert_close(a, b)
+    with pytest.raises(TypeError, match='uint8'): M.full_range(LEVELS)
+
+
+# shared work
+
+def test_triple_remembers_and_gives_back_in_kind():
+    t = M.Triple(LEVELS, LEVELS, LEVELS)
+    assert t.once('answer', lambda: 42) == t.once('answer', lambda: 0) == 42
+    assert t.give(torch.tensor([1.5])) == 1.5 and torch.equal(M.Triple(LEVELS[None,None]).give(torch.tensor([1.5])), torch.tensor([1.5]))
+    assert M.as_triple(t) is t and M.EN(t) == 8 == M.EN(LEVELS)
+    with pytest.raises(ValueError, match='pass ir and vi'): M.MI(LEVELS)
+
+
+def test_joint_histogram():
+    assert torch.equal(M._joint_histogram(M.Triple(LEVELS, LEVELS, 255-LEVELS), 'vi')[0], torch.eye(256).flip(0).double())
+    assert torch.equal(M._joint_histogram(M.Triple(LEVELS*0, LEVELS, LEVELS))[0,0], torch.ones(256).double())
+
+
+def test_separable_filtering_is_a_convolution():
+    x, taps = torch.rand(2,75,70).double(), torch.tensor([1.,3,1,2,1]).double()
+    ref = torch.nn.functional.conv2d(x[:,None], torch.outer(taps,taps)[None,None])[:,0]
+    torch.testing.assert_close(M._filter_valid(x, taps), ref)
+    torch.testing.assert_close(M._filter_valid(x, taps, step=2), ref[:,::2,::2])
+
+
+def test_gaussian_taps():
+    g = M._gaussian_taps(3, .6)
+    assert math.isclose(g.sum(), 1) and math.isclose(g[0]/g[1], math.exp(-1/.72))
+
+
+def test_window_sums_are_exact_in_single_precision():
+    x = torch.randint(0, 256, (2,9,11)).float()
+    assert torch.equal(M._sums7(x**2), (x**2).unfold(1,7,1).unfold(2,7,1).sum((-2,-1)))
+    assert torch.equal(M._sums7(torch.full((1,7,7), 255.**2)), torch.full((1,1,1), 49*255.**2))
+
+
+# one metric at a time
+
+def test_mutual_information_of_independent_images_is_zero():
+    ir = torch.tensor([[0, 0], [1, 1]], dtype=torch.uint8)
+    assert M._mutual_information(M._joint_histogram(M.Triple(ir, ir, ir.T.contiguous()), 'vi')).item() == 0
+
+
+def test_difference_correlation_without_variance_is_zero():
+    assert M._difference_correlation(torch.eye(3)[None], 1, 2).item() == 0
+    assert M._difference_correlation(torch.zeros(1,3,3), 1, 2).item() == 0
+
+
+def test_an_edge_free_image_has_vertical_orientation():
+    strength, angle = M._sobel_edges(torch.zeros(1,4,4))
+    assert strength.max() == 0 and torch.equal(angle, torch.full((1,4,4), math.pi/2))
+
+
+def test_ssim_of_one_image_is_the_sum_over_its_sources():
+    x = [127 + torch.randint(0, 3, (40,40), generator=torch.Generator().manual_seed(i)).to(torch.uint8) for i in range(3)]
+    assert math.isclose(M._ssim_image(torch.stack(x).double(), 255, 'uniform').sum().item(), M.SSIM(*x, data_range=255), rel_tol=1e-9)
+
+
+@pytest.mark.parametrize('name,kw,word', [
+    ('EN', dict(base='bans'), 'bans'), ('SD', dict(ddof=2), 'ddof'), ('SF', dict(convention='folklore'), 'folklore'), ('AG', dict(convention=''), 'convention'),
+    ('Qabf', dict(convention='folklore'), 'folklore'), ('VIF', dict(combine='product'), 'product'), ('SSIM', dict(data_range=0), 'positive'), ('SSIM', dict(window='round'), 'round')])
+def test_an_unknown_option_is_refused(name, kw, word):
+    x = [np.random.default_rng(i).integers(0, 256, (45, 45)).astype(np.uint8) for i in range(3)]
+    with pytest.raises(ValueError, match=word): getattr(M, name)(*x, **kw)
+
+
+def test_options_have_their_own_least_size():
+    with pytest.raises(ValueError, match='2 pixels'): M.SD(torch.ones(1,1), ddof=1)
+    with pytest.raises(ValueError, match='11×11'): M.SSIM(*[torch.ones(10,10)]*3, window='gaussian')
 
 
 # a published row: DIDFuse on TNO, Table 1
