@@ -11,7 +11,7 @@ cfg = ini['DEFAULT']
 url, extra = cfg['git_url'].strip(), '_requirements'
 
 def long_description():
-    "The README for a package index, where nothing lies beside it: links lead to `git_url`, or without one only their words stay."
+    "The README for a package index, where nothing lies beside it: links lead to `git_url`; without one their words stay."
     text = (here/'README.md').read_text(encoding='utf-8')
     if url:
         text = re.sub(r'(?<!!)(\[[^\]]*\]\()(?!\w+:|#)', rf"\1{url}/blob/{cfg['branch']}/", text)

@@ -1,4 +1,4 @@
-"""Time of the nine metrics on one 640x480 triple, beside the plain numpy/scipy/scikit-image implementation in tests/.
+"""Time of the nine metrics on one 640x480 triple, beside the plain numpy/scipy/scikit-image implementation in tests/metrics/.
 
     python benchmarks/metrics.py [--repeats 5] [--threads N] [--size 640 480]
 
@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'tests'))
-import metrics_oracle as oracle
-from smfnet import metrics as M
 from smfnet.core.devices import keep_memory
+from smfnet.metrics import paper as M
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'tests/metrics'))
+import metrics_oracle as oracle
 
 
 def images(w, h, seed=0):

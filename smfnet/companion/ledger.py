@@ -6,14 +6,17 @@
 __all__ = ['LEDGER', 'Deviation', 'ledger_table']
 
 # %% ../../nbs/evidence/ledger.ipynb #c003
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 
-# %% ../../nbs/evidence/ledger.ipynb #c005
+# %% ../../nbs/evidence/ledger.ipynb #c006
 @dataclass(frozen=True)
 class Deviation:
     "One entry of the ledger."
     number:int    # cited as D-NN
+    part:str      # 'network', 'losses', 'training' or 'tasks'
     place:str     # where in the paper
     paper:str     # what it says, or leaves open
     release:str   # what the released code does; '–' where there is nothing to report
@@ -23,7 +26,14 @@ class Deviation:
     @property
     def tag(self) -> str: return f'D-{self.number:02d}'
 
-# %% ../../nbs/evidence/ledger.ipynb #c006
+def _read_ledger() -> list[Deviation]:
+    "All entries, by number."
+    with (files('smfnet')/'tables'/'ledger.csv').open(newline='', encoding='utf-8') as f:
+        return [Deviation(**{**r, 'number': int(r['number'])}) for r in csv.DictReader(f)]
+
+LEDGER = _read_ledger()
+
+# %% ../../nbs/evidence/ledger.ipynb #c007
 def ledger_table(
     entries:Sequence[Deviation], # rows, in order
 ) -> str:                        # markdown
@@ -32,95 +42,3 @@ def ledger_table(
     rows = [[f'<a id="{e.tag.lower()}"></a>{e.tag}', e.place, e.paper, e.release, e.ours, e.why, e.evidence] for e in entries]
     cells = lambda r: ' | '.join(o.replace('|', r'\|') for o in r)
     return '\n'.join(f'| {cells(r)} |' for r in (head, ['---']*len(head), *rows))
-
-# %% ../../nbs/evidence/ledger.ipynb #c009
-LEDGER = [
-    Deviation(1, 'Eq. 3-4', '"Softmax(K, Q/T)", two arguments', '–', 'Softmax of the product of Q and K, over T',
-        'a softmax takes one array; the shapes printed below Eq. 4 fit a product', '[04](04_blocks.ipynb), [05](05_cai.ipynb#eq-3)'),
-    Deviation(2, 'Eq. 3-4', 'V₂ and V₁ on the right where the left sides name V₁ and V₂', '–', 'the V of the left side: each half is rebuilt from its own values, asked for by the other half',
-        'with the right sides, F₁ would contain no value of its own half, against Eqs. 1-2', '[05](05_cai.ipynb#eq-3)'),
-    Deviation(3, 'Eq. 3-4', 'T is "a learnable scaling parameter"; no normalisation', '–', 'Q and K of each channel L2-normalised over pixels; one T = exp(log_T) for each head',
-        'keeps the product in [-1, 1] whatever the image size, and T positive', '[04](04_blocks.ipynb)'),
-    Deviation(4, 'Eq. 5-6', 'both lines use step i, and a single ψ', '–', 'Eq. 6 first, then Eq. 5 on its result; a ψ of its own for each place',
-        'as printed it cannot be undone', '[05](05_cai.ipynb#eq-5)'),
-    Deviation(5, 'Eq. 5, 7-8', 'α(·) is not defined; Eq. 5 has a bare exp', '–', 'α(s) = 2c(σ(s) − ½) with c = 2, in Eq. 5 too',
-        'the soft clamp of affine couplings: the scale stays between e⁻² and e²', '[05](05_cai.ipynb#eq-7)'),
-    Deviation(6, 'Eq. 7-8', 'two outputs, each from the other half of step i', '–', 'the inverse direction of a coupling that is affine on both halves, one half after the other',
-        'as for D-04; it then undoes the forward direction exactly', '[05](05_cai.ipynb#eq-8)'),
-    Deviation(13, 'Fig. 2', 'does not say whether CAI adds its input to its output', '–', 'no outer residual',
-        'the coupling is invertible and already keeps what it is given', '[05](05_cai.ipynb)'),
-    Deviation(30, 'Fig. 2', '"DConv" (depthwise) from one channel to 64', '–', 'a 3×3 convolution from one channel to c', 'on one input channel the two are the same', '[08](08_model.ipynb)'),
-    Deviation(38, 'Sec. 2.2.1', 'refers to "Figure.??" for the block', '–', 'structure taken from Fig. 2', 'the reference is broken', '[05](05_cai.ipynb)'),
-]
-
-# %% ../../nbs/evidence/ledger.ipynb #c011
-LEDGER += [
-    Deviation(7, 'Sec. 2.2.2, Fig. 2', 'text: MDTA and LeFF; figure: every second layer is MSA and FFN', 'every second layer has a full 3×3 convolution to Q, K, V: 1.3 M of its 3.1 M parameters', 'MDTA and LeFF in all layers',
-        'the text; a full 3×3 projection is not MDTA', '[06](06_bfe.ipynb)'),
-    Deviation(8, 'Sec. 2.2.2', 'width of the LeFF not given', '–', 'expansion 2', 'our choice, a field of `ModelConfig`', '[04](04_blocks.ipynb)'),
-    Deviation(9, 'Eq. 11', '"pooling and convolution" in three branches; scales not given', 'no pooling: dilated convolutions with rates 4, 8, 16', 'pooled by 1, 2, 4 (default) or dilated, on a node grid of half the resolution',
-        'the text; the grid keeps the graph affordable at full size', '[07](07_graph.ipynb#eq-11), [below](#tried)'),
-    Deviation(10, 'Eq. 12-14', 'N(l) described in words', '–', 'every ordered pair of scales of a modality, and equal scales across modalities in both directions', 'the arrows in the text', '[07](07_graph.ipynb#eq-14)'),
-    Deviation(11, 'Eq. 14-15', 'm carries the index k, over which the sum runs', '–', 'mₗ: one message for each receiver', 'a summed index cannot be free', '[07](07_graph.ipynb#eq-15)'),
-    Deviation(12, 'Eq. 16', 'sum of GRU updates over the senders', '–', 'one update with the summed message', 'the sum is already in m; twice summed, a node with three senders would triple at each step', '[07](07_graph.ipynb#eq-16)'),
-    Deviation(39, 'Sec. 2.1, 2.2.3', '"two fused layers", yet the graph has two outputs as well', '–', 'a third, small fusion layer: concatenation and 1×1 convolution', 'two maps must become one; Fig. 2 draws it', '[08](08_model.ipynb)'),
-]
-
-# %% ../../nbs/evidence/ledger.ipynb #c013
-LEDGER += [
-    Deviation(14, 'Eq. 20', 'Gram matrix of an image', '–', 'of one channel: 1×1, the mean energy (default); option `patches` keeps structure', 'the equation as printed; the option because it says so little', '[09](09_losses.ipynb#eq-20), [below](#tried)'),
-    Deviation(15, 'Eq. 21-25', 'labels and probabilities of an image are not explained', 'softmax over one channel: constant 1, gradient exactly 0', 'truth: source above its mean; membership: sigmoid of the distance to it, width 0.1; foreground and background, one set per batch',
-        'well posed, differentiable, needs no labels', '[09](09_losses.ipynb#eq-23), [below](#tried)'),
-    Deviation(16, 'Eq. 26-27', 'CC not defined for many channels', 'turned into a Python number: no gradient', 'Pearson over pixels for each channel, averaged; differentiable', 'a loss must train', '[09](09_losses.ipynb#eq-26)'),
-    Deviation(17, 'Eq. 27', 'CC(detail)² + CC(interact)²', 'adds CC(detail)² twice and drops CC(interact)', 'as printed', 'the release computes the second number and does not use it', '[09](09_losses.ipynb#eq-27)'),
-    Deviation(18, 'Eq. 28, Sec. 3.1', 'α₄ = 10 (decomposition), α₅ = 2 (gradient)', '2 and 10', 'as released; preset `as_printed` for the other', 'the gradient is what makes the picture: most likely swapped in print; [what either asks for](09_losses.ipynb#eq-28)', '[09](09_losses.ipynb#eq-28), [below](#tried)'),
-    Deviation(19, 'Eq. 17', 'L_grad without arguments', 'of the visible image', 'as released', 'visible texture is what a second gradient term can protect', '[09](09_losses.ipynb#eq-17)'),
-    Deviation(20, 'Eq. 18, 30', '∇ not specified', '–', '|∂x| + |∂y| of the unnormalised Sobel operator', 'the root of squares has no derivative at 0', '[09](09_losses.ipynb#eq-30)'),
-    Deviation(21, 'Eq. 29-30', 'max of two images', '–', 'elementwise, separately for intensity and gradient', 'the only reading with a picture as target', '[09](09_losses.ipynb#eq-29)'),
-    Deviation(22, 'Eq. 27', 'f_interact is described in words', "the graph branch's features", "the graph branch's features of both modalities", 'Sec. 2.1 calls it the graph interaction module', '[09](09_losses.ipynb#eq-27)'),
-]
-
-# %% ../../nbs/evidence/ledger.ipynb #c014
-LEDGER += [
-    Deviation(31, 'Eq. 22', 'first case where y·ŷ = 1; y without a mark', '–', 'first case where y* = 1, and ŷ in both', 'a soft ŷ is never 1, so the first case would never hold', '[09](09_losses.ipynb#eq-22)'),
-    Deviation(32, 'Eq. 23-25', 'order of the pixels not given', '–', 'sorted by falling error; S is the set of the worst pixels', 'the definition that the paper cites; without it the loss depends on where pixels are stored', 'below, [09](09_losses.ipynb#eq-25)'),
-    Deviation(33, 'Eq. 18, 20', 'norm of two things with a comma between', '–', 'norm of their difference', 'a norm takes one argument', '[09](09_losses.ipynb#eq-20)'),
-    Deviation(34, 'Sec. 3.1', 'places α₄ and α₅ in Eqs. 17, 18 and 27', '–', 'in Eq. 28', 'they occur nowhere else', '[09](09_losses.ipynb#eq-28)'),
-    Deviation(35, 'Eq. 18, 29-30', '‖·‖₁, a sum', '–', 'mean over pixels', 'weights must not depend on the patch size; SSIM is a mean too', 'below'),
-    Deviation(47, 'Eq. 30', 'bars around the gradients of the sources, none around ∇I_f', 'bars around all three', 'bars around all three; option `signed`, bars around none: the gradient of the steeper source, in its direction. The last updates of the shipped weights were made with it',
-        'what has a sign cannot follow what has none; without signs a negative costs nothing', '[09](09_losses.ipynb#eq-30), [below](#tried)'),
-    Deviation(48, 'Eq. 30', 'gradients of the images', 'the same', 'the same; option `edge_scales`: also of their halves, quarters and so on. The last updates of the shipped weights were made with 5 scales, those before them with 3',
-        'from pixel to pixel a slow error of brightness hardly shows; measured, it is what VIF, MI and EN lacked', '[09](09_losses.ipynb#eq-30), [below](#scales), [further below](#coarse)'),
-    Deviation(49, 'Eq. 28', 'intensity, decomposition, gradient', 'the same', 'the same; option `structure`: also the contrast and structure factor of SSIM with both sources. The last updates of the shipped weights were made with weight 4, those before them with 8, that of SSIM in Eq. 18',
-        'both targets of Eqs. 29-30 follow one source at each pixel and leave the other out', '[09](09_losses.ipynb#eq-28), [below](#structure)'),
-    Deviation(36, 'Eq. 18', 'window of the SSIM not given', '–', '11×11 Gaussian, σ = 1.5, only where it fits', 'the definition that the paper cites', '[09](09_losses.ipynb)'),
-]
-
-# %% ../../nbs/evidence/ledger.ipynb #c016
-LEDGER += [
-    Deviation(23, 'Sec. 3', 'not mentioned', "stretches each fused image to the full range before saving", 'not done; reported separately where shown', 'it moves every metric', 'below'),
-    Deviation(24, 'Sec. 3.1', 'validates on 50 RoadScene pairs and tests on them', '–', 'validation pairs are held out from the training pairs', 'a test set that chose the model is not a test set', '[11](11_training.ipynb)'),
-    Deviation(25, 'Sec. 3.1', '1083 MSRS training pairs', '–', 'shipped weights: RoadScene/train and MSRS/train, the latter a part of the official *test* split', 'the official training split was not at hand; MSRS/test here are other pairs, of scenes that training has not seen', '[03](03_datasets.ipynb)'),
-    Deviation(26, 'Table 4', 'SSIM column', '–', 'not compared across rows', 'what is done with the black background decides between values near 0.3 and near 1.5', 'below, [14](14_experiments.ipynb)'),
-    Deviation(27, 'Sec. 3.1', '"eight metrics", nine names', '–', 'nine are computed, SCD among them', 'the tables have eight columns, without SCD', 'below'),
-    Deviation(28, 'Sec. 3.1', '"MSRS (36 pairs)"', '–', '36 pairs too, every tenth of the official test split, and said so', 'the official test split has 361', '[13](13_evaluating.ipynb)'),
-    Deviation(29, 'Sec. 3.1', 'Adam, 1e-4; no schedule', 'one Adam for each part, halved every 20 epochs down to 1e-6; gradient norm of each part clipped at 0.01', 'one Adam; the same schedule within each stage; one norm over all parameters, clipped at 0.01', 'the paper is silent; Adam hardly sees the scale of a gradient', 'below, [11](11_training.ipynb)'),
-    Deviation(44, 'Sec. 3.1', 'batch size 6, two GPUs; for each of them or over both is not said', '–', '`batch` is over all processes; with `accumulate` above 1 the decomposition and the Lovász term are those of a piece',
-        'one or several processes then train alike; only terms that are no means over images notice the pieces', '[11](11_training.ipynb)'),
-    Deviation(45, 'Sec. 3.1', 'says nothing of patches of low contrast', 'drops them', 'presets drop them; the last run of the shipped weights had them all', 'a network that never saw plain sky must guess it', '[03](03_datasets.ipynb), MODEL_CARD'),
-    Deviation(46, 'Sec. 3.1', 'Adam', 'Adam', 'Adam; option `muon`, with which the last updates of the shipped weights were made', 'needs fewer steps, and steps are what a CPU lacks', '[11](11_training.ipynb), [below](#tried)'),
-    Deviation(37, 'Sec. 3.2', '"second-best value of … SSIM"', '–', 'read from Table 1', 'third on TNO and RoadScene, second on MSRS', 'below'),
-]
-
-# %% ../../nbs/evidence/ledger.ipynb #c018
-LEDGER += [
-    Deviation(40, 'Table 3', 'eight classes and a mean; over which classes is not said', '–', 'mIoU over all of the nine MFNet classes that occur in the test labels, background and guardrail too',
-        'nine times the printed mean, less the eight printed IoUs, leaves between 0.001 and 0.077 in all ten rows: the guardrail; the mean of the eight alone would be higher in every row', 'below, [16](16_segmentation.ipynb)'),
-    Deviation(41, 'Table 3', 'tests on MFNet', '–', 'MSRS/test; its 36 label images hold no guardrail, at full size or at 160×120: IoU and accuracy are undefined there, shown as a dash, and the means are over the other eight classes',
-        'neither 0 nor 1 would be measured; pixels wrongly called guardrail still count against their own class', '[16](16_segmentation.ipynb)'),
-    Deviation(42, 'Sec. 3.4', 'DeepLabV3+, backbone not given', '–', "MobileNetV2 with the library's DeepLabV3+ head: pooling and 1×1 branches; no atrous rates, and no skip connection from low-level features",
-        'well kept, small, and needs no torchvision; edges are coarser, equally for every kind of image', '[16](16_segmentation.ipynb)'),
-    Deviation(43, 'Sec. 3.3-3.4', 'SGD at 1e-2; no class weights', '–', 'so in the preset `paper`; the small presets use AdamW (the segmenter on a GPU keeps SGD) and weigh classes by the root of how rare they are',
-        'within minutes SGD hardly moves the detector, and without weights the segmenter calls everything background', '[15](15_detection.ipynb), [16](16_segmentation.ipynb)'),
-]
-LEDGER.sort(key=lambda e: e.number)

@@ -234,4 +234,5 @@ def stream(
     base = [sweep_base(sweep, e.base, shallow.pop(0)) for _ in range(2)]
     sweep_branch(sweep, net.fuse_base, *base, out=x)
     del base
-    return transform(sweep, net.decoder.block, x, after=lambda o: paint(net.decoder, o), reach=(0,3), out=FeatureMap(sweep.size))[ALL]
+    drawn = transform(sweep, net.decoder.block, x, after=lambda o: paint(net.decoder, o), reach=(0,3), out=FeatureMap(sweep.size))[ALL]
+    return net.decoder.squash(drawn, torch.maximum(ir, vi).to(drawn))

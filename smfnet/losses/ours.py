@@ -69,7 +69,8 @@ class OurStageTwoLoss(StageTwoLoss):
     def __init__(self,
         w:OurLossWeights=OurLossWeights()): # weights and switches
         super().__init__(w)
-        self.edges = EdgeLoss(w.edges, w.edge_scales)
+        self.edge_loss = EdgeLoss(w.edges, w.edge_scales)
+    def edges(self, fused:Tensor, ir:Tensor, vi:Tensor) -> Tensor: return self.edge_loss(fused, ir, vi)
     def terms(self, fused:Tensor, ir:Tensor, vi:Tensor, f) -> dict: # see `StageTwoLoss.terms`
         t = super().terms(fused, ir, vi, f)
         return t | dict(structure=structure_loss(fused, ir, vi)) if self.w.structure else t

@@ -167,17 +167,17 @@ def _embed(m, x): return _PixelMajor.apply(m.conv(x))
 def paint(
     m:Decoder, # of a network
     x:Tensor,  # (b c h w)
-) -> Tensor:   # image (b 1 h w) in (0, 1)
+) -> Tensor:   # (b 1 h w), what the sigmoid is taken of
     "The convolutions behind the decoder's transformer block; they reach three pixels far."
     x = F.leaky_relu(m.conv1(x), 0.2, inplace=True)
     x = _PixelMajor.apply(F.leaky_relu(m.conv2(x), 0.2, inplace=True))
-    return torch.sigmoid(m.conv3(x))
+    return m.conv3(x)
 
 class _FastShallow(Shallow):
     def forward(self, x): return self.block(embed(self, x))
 
 class _FastDecoder(Decoder):
-    def forward(self, x): return paint(self, self.block(x))
+    def forward(self, x, start=None): return self.squash(paint(self, self.block(x)), start)
 
 # %% ../../nbs/tools/fast.ipynb #c027
 _FAST = {c.__base__: c for c in (_FastMDTA, _FastCrossMDTA, _FastLeFF, _FastGraphStep, _FastInvertibleBlock, _FastShallow, _FastDecoder)}

@@ -34,6 +34,7 @@ class ModelConfig:
     base_residual:bool = True    # False: w/o residual transformer
     graph:bool = True            # False: w/o graph reasoning
     swap_fusion:bool = False     # True: invertible and transformer fusion layers exchanged
+    residual:float = 0.          # stage II: weight of the brighter source under the decoder's sigmoid (ours, D-50)
     def __post_init__(self):
         if self.dim % 2 or (self.dim//2) % self.heads:
             raise ValueError(f"heads={self.heads} must divide half the width dim={self.dim}")
@@ -110,16 +111,21 @@ class Decoder(nn.Module):
     "Transformer block, two convolutions with LeakyReLU, one with a sigmoid; widths c, c/2, c/4, 1 (Fig. 2)."
     def __init__(self, cfg:ModelConfig):
         super().__init__()
-        c = cfg.dim
+        c, self.residual = cfg.dim, cfg.residual
         self.block = TransformerBlock(c, cfg.heads, cfg.expansion)
         self.conv1, self.conv2, self.conv3 = (nn.Conv2d(i, o, 3, padding=1) for i,o in ((c,c//2),(c//2,c//4),(c//4,1)))
     def forward(self,
-        x:Tensor, # sum of the branches (b c h w)
-    ) -> Tensor:  # image (b 1 h w) in (0, 1)
+        x:Tensor,                # sum of the branches (b c h w)
+        start:Tensor|None=None,  # brighter source (b 1 h w) in [0, 1]; counts with `residual` only
+    ) -> Tensor:                 # image (b 1 h w) in (0, 1)
         x = self.block(x)
         x = F.leaky_relu(self.conv1(x), 0.2)
         x = F.leaky_relu(self.conv2(x), 0.2)
-        return torch.sigmoid(self.conv3(x))
+        return self.squash(self.conv3(x), start)
+    def squash(self, x:Tensor, start:Tensor|None=None) -> Tensor: # (b 1 h w) in (0, 1)
+        "The sigmoid; with `residual` the network corrects the brighter source instead of drawing the image (D-50)."
+        if start is not None and self.residual: x = x + self.residual*torch.logit(start, eps=.004)
+        return torch.sigmoid(x)
 
 # %% ../../nbs/paper/06_network.ipynb #c033
 class SMFNet(nn.Module):
@@ -143,11 +149,11 @@ class SMFNet(nn.Module):
         x = torch.cat([f.base_ir + f.detail_ir, f.base_vi + f.detail_vi])
         if f.graph_ir is not None: x = x + torch.cat([f.graph_ir, f.graph_vi])
         return tuple(self.decoder(x).chunk(2))
-    def fuse(self, f:Features) -> Tensor:
-        "Stage II: fuse each branch across the modalities, add the branches, decode."
+    def fuse(self, f:Features, start:Tensor|None=None) -> Tensor:
+        "Stage II: fuse each branch across the modalities, add the branches, decode; `start` is the brighter source."
         x = self.fuse_base(f.base_ir + f.base_vi) + self.fuse_detail(f.detail_ir + f.detail_vi)
         if self.fuse_graph is not None: x = x + self.fuse_graph(f.graph_ir, f.graph_vi)
-        return self.decoder(x)
+        return self.decoder(x, start)
     def forward(self,
         ir:Tensor,           # infrared (b 1 h w) in [0, 1]
         vi:Tensor,           # visible luma (b 1 h w) in [0, 1]
@@ -156,5 +162,5 @@ class SMFNet(nn.Module):
     ): # fused (b 1 h w), or (rec_ir, rec_vi) in stage 1; with `features`, a pair of that and the features
         if stage not in (1,2): raise ValueError(f"stage must be 1 or 2, not {stage!r}")
         f = self.encode(ir, vi)
-        out = self.reconstruct(f) if stage == 1 else self.fuse(f)
+        out = self.reconstruct(f) if stage == 1 else self.fuse(f, torch.maximum(ir, vi))
         return (out, f) if features else out

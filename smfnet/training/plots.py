@@ -57,5 +57,5 @@ def show_held(
     for row,p in zip(axs, pairs):
         out = net(p.ir[None], p.vi[None], stage=stage)
         for ax,x,name in zip(row, [p.ir, p.vi, *([o[0] for o in out] if stage == 1 else out)], names):
-            ax.imshow(x[0], cmap='gray', vmin=0, vmax=1); ax.axis('off'); ax.set_title(name if ax in axs[0] else '', fontsize=9)
+            ax.imshow(x[0].numpy(), cmap='gray', vmin=0, vmax=1); ax.axis('off'); ax.set_title(name if ax in axs[0] else '', fontsize=9)
     return fig

@@ -111,6 +111,7 @@ class Trainer:
         self.total, self.per_epoch = cfg.total_steps(len(data)), max(1, len(data)//cfg.batch)
         self.key = run_key(cfg, net, len(data), **key or {})
         self.output = self.folder/'state.safetensors'
+        self.lag = int(self.device.type == 'cuda') # steps that numbers may stay on the device
         self.done, self.stop = 0, False # steps done; set `stop` to save and stop after the step under way
 
     # what a task may want otherwise
@@ -259,15 +260,15 @@ class Trainer:
         with writing(self.folder): write_image(self.folder/f'validation/{self.done:07d}.png', picture)
     def _loop(self) -> None:
         "To the last step, or to the wish to stop."
-        c, cuda, waiting = self.cfg, self.device.type == 'cuda', deque()
+        c, waiting = self.cfg, deque()
         own = self.batches(self.data, c, self.rank, self.world)
-        loader = DataLoader(own, batch_size=None, sampler=range(self.done, self.total), num_workers=c.workers, pin_memory=cuda)
+        loader = DataLoader(own, batch_size=None, sampler=range(self.done, self.total), num_workers=c.workers, pin_memory=self.device.type == 'cuda')
         every = c.validate_every*self.per_epoch
         for batch in loader:
             values = self.step(*self._moved(batch))
             waiting.append((self.done, values))
             stop = late = False
-            while len(waiting) > int(cuda): stop,late = self._report(*waiting.popleft())
+            while len(waiting) > self.lag: stop,late = self._report(*waiting.popleft())
             if self.world == 1: stop = self.stop # also what `on_step` just asked for
             save = stop or late or self.done == self.total or (c.save_steps and self.done % c.save_steps == 0)
             look = every and (self.done % every == 0 or self.done == self.total)

@@ -5,17 +5,17 @@
 # %% auto #0
 __all__ = ['MFNET_CLASSES', 'M3FD_CLASSES', 'TIMES', 'Box', 'Thing', 'Scene']
 
-# %% ../../../nbs/tools/scene.ipynb #c002
+# %% ../../../nbs/tools/scene.ipynb #c003
 from dataclasses import dataclass
 import numpy as np
 from ..pairs import Pair, make_pair
 
-# %% ../../../nbs/tools/scene.ipynb #c005
-MFNET_CLASSES = ('unlabelled','car','person','bike','curve','car stop','guardrail','color cone','bump') # index = value of a pixel
-M3FD_CLASSES  = ('People','Car','Bus','Lamp','Motorcycle','Truck') # index = `Box.cls`
+# %% ../../../nbs/tools/scene.ipynb #c006
+MFNET_CLASSES = ('unlabelled','car','person','bike','curve','car stop','guardrail','color cone','bump') # of a pixel
+M3FD_CLASSES = ('People','Car','Bus','Lamp','Motorcycle','Truck') # of a `Box`
 TIMES = ('day','dusk','night')
 
-# %% ../../../nbs/tools/scene.ipynb #c006
+# %% ../../../nbs/tools/scene.ipynb #c008
 @dataclass(frozen=True)
 class Box:
     "Bounding box in px; `x1`, `y1` are one past the last column and row."
@@ -32,7 +32,7 @@ class Box:
         c = [(self.x0+self.x1)/2/w, (self.y0+self.y1)/2/h, (self.x1-self.x0)/w, (self.y1-self.y0)/h]
         return ' '.join([str(self.cls), *(f'{o:.6f}' for o in c)])
 
-# %% ../../../nbs/tools/scene.ipynb #c007
+# %% ../../../nbs/tools/scene.ipynb #c009
 @dataclass(frozen=True)
 class Thing:
     "One object of a scene, after occlusion."
@@ -41,9 +41,9 @@ class Thing:
     label:int     # index into `MFNET_CLASSES`
     cls:int|None  # index into `M3FD_CLASSES`, None where that vocabulary has no word
     box:Box       # around its pixels (`cls` -1 where there is none)
-    hidden:str='' # what does not show it: 'vi' (smoke or darkness), 'ir' (its letters have no contrast in heat), 'both' or ''
+    hidden:str='' # the image that does not show it: 'vi' (smoke, darkness), 'ir' (a sign's letters), 'both' or ''
 
-# %% ../../../nbs/tools/scene.ipynb #c008
+# %% ../../../nbs/tools/scene.ipynb #c010
 @dataclass(frozen=True)
 class Scene:
     "A registered infrared and visible pair with everything that is known about it."
