@@ -25,7 +25,7 @@ help:  ## this list
 
 .venv: .venv/.stamp-dev$(MORE)  ## the environment of a developer (SMFNET_EXTRAS=docs,onnx,... for more)
 
-demo: .venv/.stamp-notebooks,plot$(MORE)  ## fuse an embedded scene, or IR=file VI=file (or two folders)
+demo: .venv/.stamp-notebooks$(MORE)  ## fuse an embedded scene, or IR=file VI=file (or two folders)
 	@mkdir -p $(RUNS)
 	@$(BIN)/papermill --log-level WARNING nbs/fuse.ipynb $(RUNS)/fuse.ipynb -k python3 \
 	    $(if $(IR),-r ir '$(IR)') $(if $(VI),-r vi '$(VI)') -r out '$(OUT)' 2> >(grep -v IPKernelApp >&2)

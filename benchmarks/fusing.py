@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from smfnet.core.files import atomic_path
 from smfnet.core.devices import set_seed
 from smfnet.fusing.api import fuse_batch, has_bf16
-from smfnet.fusing.folders import fuse_files
+from smfnet.fusing.folders import fuse_folder
 from smfnet.network.weights import load_model
 from smfnet.fusing.memory import parse_memory
 from smfnet.data.images import write_image
@@ -55,10 +55,10 @@ def machine():
 def row(model, h, w, precision, repeats):
     "One line of the table; the peak is measured just before and just after, and the larger one counts."
     x,y = torch.rand(2,1,1,h,w)
-    device, dtype = next(model.parameters()).device, torch.bfloat16 if precision == 'bf16' else torch.float32
+    device = next(model.parameters()).device
     top = peak(device)
-    fuse_batch(model, x[...,:32,:32], y[...,:32,:32], precision)
-    s = best(lambda: fuse_batch(model, x, y, precision), repeats)
+    fuse_batch(x[...,:32,:32], y[...,:32,:32], model, precision=precision)
+    s = best(lambda: fuse_batch(x, y, model, precision=precision), repeats)
     top = max(top, peak(device))
     ops = operations(h, w)
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**10
@@ -72,18 +72,18 @@ def folders(model, h, w, n):
             for k in range(n): write_image(f'{tmp}/{m}/{k}.png', torch.rand(1,h,w))
         for workers in (1,2):
             s = clock()
-            jobs = fuse_files(f'{tmp}/ir', f'{tmp}/vi', f'{tmp}/out{workers}', model, progress=False, workers=workers)
+            jobs = fuse_folder(f'{tmp}/ir', f'{tmp}/vi', f'{tmp}/out{workers}', weights=model, progress=False, workers=workers)
             assert all(j.status == 'fused' for j in jobs), jobs
             print(f"folder of {n} pairs {w}×{h}, {workers} worker(s): {n/(clock()-s):.2f} pairs/s", flush=True)
     x,y = torch.rand(2,n,1,h,w)
-    print(f"batch of {n} pairs {w}×{h}: {n/best(lambda: fuse_batch(model, x, y), 1):.2f} pairs/s", flush=True)
+    print(f"batch of {n} pairs {w}×{h}: {n/best(lambda: fuse_batch(x, y, model), 1):.2f} pairs/s", flush=True)
 
 def one_size(model, h, w, limit):
     "One row of the scaling table: CSV."
     x,y = torch.rand(2,1,1,h,w)
-    fuse_batch(model, x[...,:32,:32], y[...,:32,:32])
+    fuse_batch(x[...,:32,:32], y[...,:32,:32], model)
     s = clock()
-    out = fuse_batch(model, x, y, max_memory=limit)
+    out = fuse_batch(x, y, model, max_memory=limit)
     s = clock()-s
     assert out.shape == x.shape and out.isfinite().all()
     print(f"{w},{h},{w*h/1e6:.3f},{s:.2f},{1e6*s/w/h:.2f},{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**10:.0f}", flush=True)

@@ -2,7 +2,7 @@
 
     export SMFNET_DATA=/data
     python benchmarks/headroom.py exchange                  both, and the network's images with the coarse or the fine part of the other's
-    python benchmarks/headroom.py exchange --losses signed  the same for another objective
+    python benchmarks/headroom.py exchange --loss-weights signed  the same for another objective
     python benchmarks/headroom.py terms                     pixels alone: with more and more SSIM in the objective, with and without its luminance factor
     python benchmarks/headroom.py coarse                    the network's images with more contrast in one part of them, and pixels with Eq. 30 at more and more scales
     python benchmarks/headroom.py whole --pairs 16          the network's images alone, not cut
@@ -19,13 +19,16 @@ from kornia.filters import gaussian_blur2d
 from smfnet.core.files import atomic_path
 from smfnet.data.datasets import find_pairs, split_validation
 from smfnet.network.weights import load_model
-from smfnet.losses.ours import LOSS_PRESETS
+from smfnet.losses.ours import LOSS_PRESETS, EdgeLoss, OurLossWeights
 from smfnet.losses.stage_one import ssim
-from smfnet.losses.ours import EdgeLoss
-from smfnet.metrics.paper import full_range, score
+from smfnet.metrics.paper import full_range
+from smfnet.scoring.score import score
 from smfnet.network.weights import weights_hash
 
 METRICS = ('EN','SD','SF','MI','VIF','Qabf','AG','SSIM')
+RELEASED = dict(alpha4=2., alpha5=10., edges='signed')
+OBJECTIVES = {k: OurLossWeights(**dataclasses.asdict(w)) for k,w in LOSS_PRESETS.items()} | dict(
+    signed=OurLossWeights(**RELEASED), scales=OurLossWeights(**RELEASED, edge_scales=3))
 
 def held_out(data, n, h=192, w=256):
     "The first n pairs that training on `data` holds out, as (ir, vi), each 1 1 h w."
@@ -55,7 +58,7 @@ def coarse(x, sigma):
 
 def mean_scores(images, pairs, metrics=METRICS):
     "Mean of each metric, images stretched."
-    rows = [score(full_range(x.clamp(0,1))[0,0].numpy(), ir[0,0].numpy(), vi[0,0].numpy()) for x,(ir,vi) in zip(images, pairs)]
+    rows = [score(full_range(x.clamp(0,1))[0,0].numpy(), ir[0,0].numpy(), vi[0,0].numpy(), metrics=metrics) for x,(ir,vi) in zip(images, pairs)]
     return {m: round(float(sum(r[m] for r in rows))/len(rows), 3) for m in metrics}
 
 def fuse_all(net, pairs):
@@ -108,7 +111,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument('table', choices=('exchange','terms','coarse','whole','extent'), help='see the head of this file')
     p.add_argument('--weights', nargs='+', default=['ivf'], help='shipped names or checkpoints (default ivf)')
-    p.add_argument('--losses', default='scales', choices=LOSS_PRESETS, help='whose edges, scales and weights count (default scales)')
+    p.add_argument('--loss-weights', default='scales', choices=OBJECTIVES, help='whose edges, scales and weights count (default scales)')
     p.add_argument('--data', default='RoadScene/train', help='below SMFNET_DATA (default RoadScene/train)')
     p.add_argument('--pairs', type=int, default=5, help='held-out pairs (default 5)')
     p.add_argument('--steps', type=int, default=150, help='of the optimisation (default 150)')
@@ -119,7 +122,7 @@ def main():
     except (OSError, ValueError) as e: sys.exit(f'{p.prog}: {e}')
     rows = []
     for net in nets:
-        for row in dict(exchange=exchange, terms=terms, coarse=coarser, whole=uncut, extent=extent)[a.table](net, pairs, LOSS_PRESETS[a.losses], a.steps):
+        for row in dict(exchange=exchange, terms=terms, coarse=coarser, whole=uncut, extent=extent)[a.table](net, pairs, OBJECTIVES[a.loss_weights], a.steps):
             rows.append(dict(weights=weights_hash(net.state_dict())[:12]) | row)
             print('  '.join(f'{v}' if k in ('weights','image') else f'{k} {v}' for k,v in rows[-1].items()), flush=True)
     if a.write:

@@ -1,8 +1,9 @@
-"""Time of the nine metrics on one 640x480 triple, beside the plain numpy/scipy/scikit-image implementation in tests/metrics/.
+"""Time of the nine metrics on one 640x480 triple, beside the plain implementation in tests/metrics/.
 
     python benchmarks/metrics.py [--repeats 5] [--threads N] [--size 640 480]
 
-Prints one row per metric and one for all nine: milliseconds (minimum over the repeats, each side alone), ratio, relative difference.
+Prints one row per metric and one for all nine: milliseconds (minimum over the
+repeats, each side alone), ratio, relative difference. The plain one is numpy, scipy and scikit-image.
 """
 import argparse
 import sys
@@ -43,7 +44,8 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument('--repeats', type=int, default=5, help='calls per side; the fastest counts (default 5)')
     p.add_argument('--threads', type=int, help="torch threads (default: torch's own)")
-    p.add_argument('--size', type=int, nargs=2, default=(640, 480), metavar=('W', 'H'), help='at least 41 41 (default 640 480)')
+    p.add_argument('--size', type=int, nargs=2, default=(640, 480), metavar=('W', 'H'),
+                   help='at least 41 41 (default 640 480)')
     a = p.parse_args()
     if a.repeats < 1: p.error('--repeats must be 1 or more')
     if a.threads: torch.set_num_threads(a.threads)
@@ -51,7 +53,8 @@ def main():
     x = images(*a.size)
     grey = [oracle.grey(o) for o in x]
     M.score(*x)
-    print(f'{a.size[0]}x{a.size[1]}, torch {torch.__version__}, {torch.get_num_threads()} threads, fastest of {a.repeats}; plain: numpy/scipy/scikit-image\n')
+    print(f'{a.size[0]}x{a.size[1]}, torch {torch.__version__}, {torch.get_num_threads()} threads, '
+          f'fastest of {a.repeats}; plain: numpy/scipy/scikit-image\n')
     print(f"{'':9}{'smfnet ms':>10}{'plain ms':>10}{'ratio':>7}{'cpu ms':>9}{'plain cpu':>10}{'difference':>12}")
     for name in (*M.METRICS, 'all nine'):
         if name == 'all nine':

@@ -21,15 +21,15 @@ import numpy as np
 import torch
 
 # name -> (what is switched on besides the line it builds on, fields of TrainConfig)
-PLAIN, KEEP, LAYOUT = {'memory': False, 'layout': False}, {'memory': True, 'layout': False}, {'memory': True, 'layout': True}
+PLAIN, KEEP, FAST = {'memory': False, 'fast': False}, {'memory': True, 'fast': False}, {'memory': True, 'fast': True}
 VARIANTS = {
-    'eager, fp32': (PLAIN, {}),
+    'plain, fp32': (PLAIN, {}),
     '+ memory kept': (KEEP, {}),
-    '+ channels_last, fused Adam (default)': (LAYOUT, {}),
-    'default, bf16': (LAYOUT, dict(precision='bf16')),
-    'default, accumulate=batch': (LAYOUT, dict(accumulate=0)),
-    'default, checkpoint': (LAYOUT, dict(checkpoint=True)),
-    'default, compile': (LAYOUT, dict(compile=True)),
+    '+ fast forms, fused Adam (default)': (FAST, {}),
+    'default, bf16': (FAST, dict(precision='bf16')),
+    'default, accumulate=batch': (FAST, dict(accumulate=0)),
+    'default, checkpoint': (FAST, dict(checkpoint=True)),
+    'default, compile': (FAST, dict(compile=True)),
 }
 
 
@@ -64,24 +64,26 @@ def peaks(device, dtype, size=1024, n=5):
 
 def measure(a, how, over):
     "One variant in this process: seconds a step, peak memory, share of time spent in the kernel."
-    from smfnet import training
+    from smfnet.core.devices import keep_memory
     from smfnet.data.patches import Patches
-    if not how['memory']: training.keep_memory = lambda: False
-    if not how['layout']:
-            for m in [m for k, m in sys.modules.items() if k.startswith('smfnet.') and hasattr(m, 'pixel_major')]: m.pixel_major = lambda x: x
+    from smfnet.network.fast import plainer
+    from smfnet.network.model import SMFNet
+    from smfnet.training.config import TrainConfig
+    from smfnet.training.stages import SMFNetTrainer
+    if how['memory']: keep_memory()
     over = {k: v or a.batch for k, v in over.items()}
     data = Patches(np.random.default_rng(0).integers(0, 256, (a.batch, 2, a.size, a.size), dtype=np.uint8))
     with tempfile.TemporaryDirectory() as d:
-        t = training.Trainer(data, d, training.TrainConfig(stage=a.stage, batch=a.batch, steps=10**6, device=a.device, **over))
-        if not how['layout']: t.model.to(memory_format=torch.contiguous_format)
-        t.setup()
-        if not how['layout']: t.opt = t.stepper = torch.optim.Adam(t.params, 1e-4)
-        t.saved = time.monotonic()
-        ir, vi = t.batch(0)
-        u0 = os.times()
-        s = fastest(lambda: t.step(0, ir, vi).tolist(), a.steps, t.acc.device)
-        u1 = os.times()
-        memory = torch.cuda.max_memory_allocated() / 2**30 if t.acc.device.type == 'cuda' else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        t = SMFNetTrainer(SMFNet(), data, d, TrainConfig(stage=a.stage, batch=a.batch, steps=10**6, device=a.device, **over))
+        with t.ready():
+            if not how['fast']:
+                plainer(t.net)
+                t.opt = torch.optim.Adam(t.params, 1e-4)
+            batch = t.batch(0)
+            u0 = os.times()
+            s = fastest(lambda: t.step(*batch).tolist(), a.steps, t.device)
+            u1 = os.times()
+        memory = torch.cuda.max_memory_allocated() / 2**30 if t.device.type == 'cuda' else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         system = (u1.system - u0.system) / max(1e-9, u1.system + u1.user - u0.system - u0.user)
     return dict(seconds=s, memory=memory, system=system)
 

@@ -1,13 +1,14 @@
 """Gather the pages of the site from the notebooks, the package, the results and the README, and build them: `make docs`, or `python docs/build.py [OUT]`.
 
 Nothing here needs the network. Pictures of data sets are made only when SMFNET_DATA is set, and only below OUT."""
-import csv, dataclasses, importlib, inspect, json, os, re, shutil, sys, time
+import csv, dataclasses, importlib, inspect, json, os, posixpath, re, shutil, sys, time
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
-PARTS = (('Ground', 0), ('The network', 4), ('Losses and metrics', 9), ('Training, fusing, evaluating', 11), ('Experiments', 14), ('Companion and ledger', 17)) # title, first number
 RUN_ORDER = ('fuse', 'train', 'evaluate', 'loss_weights', 'medical', 'ablation', 'detection', 'segmentation')
+ROOMS = dict(core='Ground', data='Images and data', network='The network, for use', losses='Losses beyond the paper', metrics='Metrics beyond the paper', fusing='Fusing',
+             training='Training', scoring='Scoring', studies='Studies', companion='Companion') # folders of the package, in the order of their imports
 TITLES = dict(mif='Medical images (Table 4)', ablation='Ablation (Table 5)', detection='Detection (Table 2)', segmentation='Segmentation (Table 3)') # of tables in results/
 GALLERY = ('TNO/test', 'RoadScene/test', 'MSRS/test')
 
@@ -45,22 +46,57 @@ def reader_cells(cells:list[dict]) -> list[dict]:
     return out
 
 def write_notebook(path:Path, out:Path):
-    "Copy a notebook into the sources of the site, for readers."
+    "Copy a notebook into the sources of the site, for readers, at its place below nbs/."
     nb = json.loads(path.read_text(encoding='utf-8'))
     nb['cells'] = reader_cells(nb['cells'])
-    (out/path.name).write_text(json.dumps(nb, ensure_ascii=False), encoding='utf-8')
+    target = out/path.relative_to(ROOT/'nbs')
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(nb, ensure_ascii=False), encoding='utf-8')
 
-def parts(names:list[str]) -> list[tuple[str,list[str]]]:
-    "Notebooks in reading order under the titles of `PARTS`; those without a number come last."
-    starts, out = [n for _,n in PARTS], {t: [] for t,_ in PARTS} | {'Notebooks to run': []}
-    for n in sorted(o for o in names if o[:2].isdigit()): out[PARTS[sum(int(n[:2]) >= s for s in starts) - 1][0]].append(n)
+def summary(path:Path) -> tuple[str,str]:
+    "Title of a notebook, and the line below it."
+    text = '\n'.join(''.join(c['source']) for c in json.loads(path.read_text(encoding='utf-8'))['cells'] if c['cell_type'] == 'markdown')
+    line = re.search(r'^> (.+)$', text, re.M)
+    return re.search(r'^# (.+)$', text, re.M)[1], line[1] if line else ''
+
+# --- order
+
+def exported() -> dict[str,str]:
+    "Module -> notebook below nbs/ that it comes from; rooms in the order of `ROOMS`, and in a room what is imported before what imports it."
+    found, uses = {}, {}
+    for f in sorted((ROOT/'smfnet').rglob('*.py')):
+        text, parts = f.read_text(encoding='utf-8'), f.relative_to(ROOT/'smfnet').with_suffix('').parts
+        if made := re.search(r'File to edit: (?:\.\./)*nbs/(\S+\.ipynb)', text):
+            found['.'.join(parts)] = made[1]
+            uses['.'.join(parts)] = ['.'.join((*parts[:-len(dots)], name)) for dots,name in re.findall(r'^from (\.+)([\w.]+) import', text, re.M)]
+    rooms, out = list(ROOMS), {}
+    def add(m):
+        if m in out or m not in found: return
+        out[m] = None # before the others, so that no circle is followed
+        for o in sorted(uses[m]): add(o)
+        del out[m]; out[m] = found[m]
+    for m in sorted(found): add(m)
+    return dict(sorted(out.items(), key=lambda o: rooms.index(o[0].split('.')[0]) if o[0].split('.')[0] in rooms else len(rooms)))
+
+def parts(notebooks:list[str], modules:dict[str,str]) -> dict:
+    "Notebooks below nbs/ in reading order: title -> names; of the tools, title -> names of each room, those of no module last."
+    below = lambda d: sorted(n for n in notebooks if n.startswith(f'{d}/'))
     place = {n: i for i,n in enumerate(RUN_ORDER)}
-    out['Notebooks to run'] = sorted((o for o in names if not o[:2].isdigit()), key=lambda n: (place.get(n, len(place)), n))
-    return [(t,n) for t,n in out.items() if n]
+    tools, rooms = below('tools'), {}
+    for m,n in modules.items():
+        if n in tools: rooms.setdefault(ROOMS.get(m.split('.')[0], m.split('.')[0]), []).append(n)
+    if rest := [n for n in tools if n not in modules.values()]: rooms['More'] = rest
+    run = sorted((n for n in notebooks if '/' not in n), key=lambda n: (place.get(Path(n).stem, len(place)), n))
+    return {'The book': below('paper'), 'Tools': rooms, 'Evidence': below('evidence'), 'Notebooks to run': run}
 
-def toctree(caption:str, pages:list[str]) -> str:
+def toctree(caption:str|None, pages:list[str]) -> str:
     "A part of the table of contents."
-    return '\n'.join(['```{toctree}', ':hidden:', ':maxdepth: 1', f':caption: {caption}', '', *pages, '```', ''])
+    return '\n'.join(['```{toctree}', ':hidden:', ':maxdepth: 1', *([f':caption: {caption}'] if caption else []), '', *pages, '```', ''])
+
+def room_page(title:str, notebooks:list[str]) -> str:
+    "The tools of one room, each with its line."
+    lines = ['- [{}](nbs/{}): {}'.format(summary(ROOT/'nbs'/n)[0], n, summary(ROOT/'nbs'/n)[1]) for n in notebooks]
+    return '\n'.join([f'# {title}', '', *lines, '', toctree(None, [f'nbs/{n[:-6]}' for n in notebooks])])
 
 # --- reference
 
@@ -110,16 +146,28 @@ def reference(module:str, notebook:str) -> str:
     "Page of one module."
     m = importlib.import_module(f'smfnet.{module}')
     body = [x for n in m.__all__ for x in entry(f'{module}.{n}', getattr(m, n), 2)]
-    body = [re.sub(r'\]\((\w+\.ipynb)', r'](../nbs/\1', x) for x in body]
-    return '\n'.join([f'# smfnet.{module}', '', inspect.cleandoc(m.__doc__ or ''), '', f'Explained in [{notebook[:-6]}](../nbs/{notebook}).', '', *body])
+    home = lambda o: f"]({posixpath.normpath(posixpath.join('../nbs', posixpath.dirname(notebook), o[1]))}" # links of docstrings are those of their notebook
+    body = [re.sub(r'\]\((?!\w+:)([^)#\s]+\.ipynb)', home, x) for x in body]
+    title, _ = summary(ROOT/'nbs'/notebook)
+    return '\n'.join([f'# smfnet.{module}', '', inspect.cleandoc(m.__doc__ or ''), '', f'Explained in [{title}](../nbs/{notebook}).', '', *body])
 
-def exported() -> dict[str,str]:
-    "Module -> notebook that it comes from, in the order of the notebooks."
-    found = {}
-    for f in (ROOT/'smfnet').glob('*.py'):
-        made = re.search(r'File to edit: \S*?([^/\s]+\.ipynb)', f.read_text(encoding='utf-8'))
-        if made and f.stem != '__init__': found[f.stem] = made[1]
-    return dict(sorted(found.items(), key=lambda o: o[1]))
+def room_reference(room:str, modules:list[str]) -> str:
+    "Page of one folder of the package: its modules and what each of them exports."
+    lines = []
+    for n in modules:
+        m = importlib.import_module(f'smfnet.{n}')
+        names = ', '.join(f'[`{k}`]({n}.md#{n}.{k})' for k in m.__all__)
+        lines += [f'- [{n}]({n}.md): {inspect.cleandoc(m.__doc__ or "")}' + (f' {names}' if names else '')]
+    return '\n'.join([f'# smfnet.{room}', '', *lines, '', toctree(None, modules)])
+
+def door_page() -> str:
+    "Page of the package itself: the names that `import smfnet` gives, linked to where they are explained."
+    import smfnet
+    line = lambda n: f"- [`smfnet.{n}`]({smfnet._HOME[n]}.md#{smfnet._HOME[n]}.{n})" + (f": {first_line(getattr(smfnet, n))}" if callable(getattr(smfnet, n)) else '')
+    names = [n for n in smfnet.__all__ if n in smfnet._HOME]
+    return '\n'.join(['# smfnet', '', 'What `import smfnet` gives.', '', *map(line, names), ''])
+
+def first_line(o) -> str: return (inspect.getdoc(o) or '').split('\n')[0]
 
 # --- pages
 
@@ -131,15 +179,19 @@ def localise(text:str, pages:set[str]) -> str:
     return re.sub(r'(?<!!)\[([^\]]+)\]\(([^)]+)\)', link, text)
 
 def start_page() -> str:
-    "The README's sections on using it."
+    "The README's sections on using it: all before the section with the results."
     text = (ROOT/'README.md').read_text(encoding='utf-8')
-    return '# Two commands, and more\n\n' + text[text.index('## Two commands'):text.index('## Where it stands')].replace('## Two commands\n', '', 1)
+    before = text.split('<!-- results:start -->')[0]
+    return '# Use it\n\n' + before[before.index('\n## ')+1:before.rindex('\n## ')] + '\n'
 
-def equations_page() -> str:
+def equations_page(modules) -> str:
     "The index, each symbol linked to its place in the reference."
     from smfnet.companion.equations import eq_table
-    table = re.sub(r'`(\w+)\.([\w.]+)`', r'[`\1.\2`](api/\1.md#\1.\2)', eq_table(prefix='nbs/'))
-    return f'# Equations\n\nEach equation of the paper, the symbols that compute it and the notebook that displays it.\n\n{table}\n'
+    def link(m):
+        home = max((o for o in modules if m[1].startswith(o + '.')), key=len)
+        return f'[`{m[1]}`](api/{home}.md#{m[1]})'
+    table = re.sub(r'`([\w.]+)`', link, eq_table(prefix='nbs/'))
+    return f'# Equations\n\nEach equation of the paper, the symbols that compute it and the page that displays it.\n\n{table}\n'
 
 def csv_table(path:Path) -> str:
     """Any other table of results. Rows of single images become their mean, what is alike in all rows stands above the table, checksums and commits
@@ -160,26 +212,26 @@ def results_page() -> str:
     "Rendered from results/ alone."
     from smfnet.scoring.record import render_results
     others = [f'## {TITLES.get(p.stem, p.stem)}\n\n{csv_table(p)}' for p in sorted((ROOT/'results').glob('*.csv')) if p.stem != 'ivf']
-    return '\n\n'.join(['# Results', 'Every number is read from `results/` when this page is built; how they are made is in [evaluating](nbs/13_evaluating.ipynb).', '## Infrared and visible', render_results(), *others])
+    return '\n\n'.join(['# Results', 'Every number is read from `results/` when this page is built; how they are made is in [evaluate](nbs/evaluate.ipynb).', '## Infrared and visible', render_results(), *others])
 
 def gallery_page(out:Path, data:str|None, side:int=224) -> str:
     "One pair of each data set that is at hand, fused now by the shipped weights."
-    how = 'Pictures of data sets are not part of the repository. Set `SMFNET_DATA` to a folder that holds the data sets ([where to get them](nbs/03_datasets.ipynb)) and run `make docs`: then this page shows them.'
+    how = 'Pictures of data sets are not part of the repository. Set `SMFNET_DATA` to a folder that holds the data sets ([where to get them](nbs/tools/datasets.ipynb)) and run `make docs`: then this page shows them.'
     from smfnet.data.datasets import DATASETS, find_pairs
     have = [n for n in GALLERY if data and (Path(data)/n/DATASETS[n].ir).is_dir() and (Path(data)/n/DATASETS[n].vi).is_dir()]
     if not have: return f'# Gallery\n\n{how}\n'
+    from smfnet.companion.figures import as_picture, show_fused, visible_picture
+    from smfnet.data.pairs import resize_pair
     from smfnet.fusing.api import fuse_pair
     from smfnet.network.weights import load_model
-    from smfnet.companion.figures import show_fused
-    from smfnet.data.colour import join_colour
-    from smfnet.companion.probe import shrink_pair
-    flat = lambda x: x[0].numpy() if x.shape[0] == 1 else x.permute(1,2,0).numpy()
-    page, model = ['# Gallery', f'One pair of each data set, shrunk to {side} px and fused by the shipped weights when this page was built. Red and cyan: patches that mostly one source sees.'], load_model('ivf', 'cpu')
+    how = f'One pair of each data set, shrunk to {side} px and fused by the shipped weights when this page was built. Red and cyan: patches that mostly one source sees.'
+    page, net = ['# Gallery', how], load_model('ivf', 'cpu')
     (out/'gallery').mkdir()
     for n in have:
         pairs = find_pairs(n, data)
-        p = shrink_pair(pairs[len(pairs)//2].read(), side)
-        fig = show_fused([(p.ir[0].numpy(), flat(join_colour(p.vi, p.chroma)), flat(fuse_pair(model, p)), p.name)])
+        p = pairs[len(pairs)//2].read()
+        p = resize_pair(p, tuple(max(16, round(k*min(1, side/max(p.size)))) for k in p.size))
+        fig = show_fused([(as_picture(p.ir), visible_picture(p), as_picture(fuse_pair(p, net)), p.name)])
         name = f"gallery/{n.replace('/', '-')}.png"
         fig.savefig(out/name)
         page += [f'## {n}', f'![{n}, {p.name}: infrared, visible, fused, and two patches enlarged]({name})', f'From [its publishers]({DATASETS[n].source}); {DATASETS[n].licence}.']
@@ -189,18 +241,25 @@ def gather(out:Path, data:str|None=None):
     "Write the sources of the site into `out`."
     shutil.rmtree(out, ignore_errors=True)
     for d in ('nbs', 'api', 'docs/images'): (out/d).mkdir(parents=True)
-    notebooks = sorted((ROOT/'nbs').glob('*.ipynb'))
-    for p in notebooks: write_notebook(p, out/'nbs')
+    notebooks = sorted(p.relative_to(ROOT/'nbs').as_posix() for p in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
+    for n in notebooks: write_notebook(ROOT/'nbs'/n, out/'nbs')
     for p in (DOCS/'images').glob('*.png'): shutil.copy(p, out/'docs/images')
     modules = exported()
-    for m,n in modules.items(): (out/f'api/{m}.md').write_text(reference(m, n), encoding='utf-8')
-    lines = [f"- [{m}]({m}.md): {inspect.cleandoc(importlib.import_module(f'smfnet.{m}').__doc__ or '')}" for m in modules]
-    (out/'api/index.md').write_text('\n'.join(['# Reference', '', 'One page for each module, in reading order.', '', *lines, '', toctree('Modules', list(modules)).replace(':caption: Modules\n', '')]), encoding='utf-8')
-    texts = {'start.md': start_page(), 'equations.md': equations_page(), 'results.md': results_page(), 'gallery.md': gallery_page(out, data)}
+    api, rooms = {m: reference(m, n) for m,n in modules.items()}, {}
+    for m in modules: rooms.setdefault(m.split('.')[0], []).append(m)
+    api |= {r: room_reference(r, ms) for r,ms in rooms.items()} | {'smfnet': door_page()}
+    lines = ['- [smfnet](smfnet.md): what `import smfnet` gives', *(f'- [{r}]({r}.md): {ROOMS.get(r, r).lower()}' for r in rooms)]
+    api['index'] = '\n'.join(['# Reference', '', 'One page for each module. Rooms stand in the order of their imports.', '', *lines, '', toctree(None, ['smfnet', *rooms])])
+    for m,t in api.items(): (out/f'api/{m}.md').write_text(t, encoding='utf-8')
+    texts = {'start.md': start_page(), 'equations.md': equations_page(modules), 'results.md': results_page(), 'gallery.md': gallery_page(out, data)}
     for n in ('MODEL_CARD.md', 'CONTRIBUTING.md', 'CHANGELOG.md'): texts[n] = (ROOT/n).read_text(encoding='utf-8')
-    pages = {*texts, 'index.md', 'api/index.md', *(f'nbs/{p.name}' for p in notebooks)}
-    for n,t in texts.items(): (out/n).write_text(localise(t, pages | {f'api/{m}.md' for m in modules}), encoding='utf-8')
-    trees = [toctree('Start', ['start', 'results', 'gallery', 'MODEL_CARD'])] + [toctree(t, [f'nbs/{n}' for n in names]) for t,names in parts([p.stem for p in notebooks])]
+    order = parts(notebooks, modules)
+    shelf = {f"tools-{re.sub(r'[^a-z]+', '-', t.lower())}": room_page(t, names) for t,names in order['Tools'].items()}
+    texts |= {f'{n}.md': t for n,t in shelf.items()}
+    pages = {*texts, 'index.md', *(f'api/{m}.md' for m in api), *(f'nbs/{n}' for n in notebooks)}
+    for n,t in texts.items(): (out/n).write_text(localise(t, pages), encoding='utf-8')
+    trees = [toctree('Start', ['start', 'results', 'gallery', 'MODEL_CARD'])]
+    for t,names in order.items(): trees.append(toctree(t, list(shelf) if t == 'Tools' else [f'nbs/{n[:-6]}' for n in names]))
     trees.append(toctree('Look up', ['equations', 'api/index', 'CONTRIBUTING', 'CHANGELOG']))
     (out/'index.md').write_text((DOCS/'index.md').read_text(encoding='utf-8') + '\n' + '\n'.join(trees), encoding='utf-8')
 

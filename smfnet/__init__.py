@@ -65,11 +65,8 @@ __all__ = list(_HOME)
 
 def __getattr__(name):
     if name not in _HOME: raise AttributeError(f"module 'smfnet' has no attribute {name!r}")
-    try: module = _import_module(f'smfnet.{_HOME[name]}')
-    except ModuleNotFoundError as e:
-        if not _HOME[name].startswith('training.') or (e.name or 'smfnet').startswith('smfnet'): raise
-        raise ModuleNotFoundError(f"smfnet.{name} needs smfnet[train]: pip install 'smfnet[train]'", name=e.name) from e
-    globals()[name] = value = getattr(module, name) # found at once the next time
+    value = getattr(_import_module(f'smfnet.{_HOME[name]}'), name)
+    globals()[name] = value # found at once the next time
     return value
 
 def __dir__(): return [*__all__, '__version__']

@@ -8,7 +8,6 @@ __all__ = ['parse_stretch', 'main']
 # %% ../../nbs/tools/fuse_command.ipynb #c003
 import argparse, functools, signal, sys
 import torch
-from ..core.devices import keep_memory
 from ..network.weights import load_model
 from .api import PRECISIONS, FuseOptions
 from .folders import Job, plan_jobs, reason, run_jobs
@@ -125,7 +124,6 @@ def main(
     a = _make_parser().parse_args(argv)
     try:
         if argv is None: signal.signal(signal.SIGTERM, _stop)
-        keep_memory()
         return _run_command(a)
     except (ValueError, OSError, MemoryError, ImportError) as e: message,status = reason(e), 1
     except KeyboardInterrupt: message,status = 'interrupted; finished images are whole, and --resume goes on from them', 130

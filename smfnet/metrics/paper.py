@@ -14,23 +14,28 @@ from torch import Tensor
 
 # %% ../../nbs/paper/09_metrics.ipynb #c007
 def to_grey255(
-    x,               # image(s): (h w), (1 h w) or (b 1 h w); float in [0, 1], uint8 or uint16; torch or numpy, either byte order
+    x,               # image(s): torch or numpy (h w), (1 h w) or (b 1 h w); float in [0, 1], uint8 or uint16
     name:str='image',# what to call it in a message
 ) -> Tensor:         # (b h w) float64, whole numbers 0…255
     "Rounded 0…255 grey levels, the scale on which every metric is defined."
-    if not isinstance(x, (Tensor, np.ndarray)): raise TypeError(f"{name} must be a torch tensor or a numpy array, not {type(x).__name__}")
+    if not isinstance(x, (Tensor, np.ndarray)):
+        raise TypeError(f"{name} must be a torch tensor or a numpy array, not {type(x).__name__}")
     x = x.detach() if isinstance(x, Tensor) else torch.from_numpy(np.array(x, x.dtype.newbyteorder('=')))
     if x.ndim not in (2,3,4) or (x.ndim > 2 and x.shape[-3] != 1):
-        raise ValueError(f"{name} must be one grey image (h w) or (1 h w), or a batch (b 1 h w); its shape is {tuple(x.shape)} (take the luma of a colour image first)")
+        raise ValueError(f"{name} must be one grey image (h w) or (1 h w), or a batch (b 1 h w); "
+                         f"its shape is {tuple(x.shape)} (take the luma of a colour image first)")
     if x.numel() == 0: raise ValueError(f"{name} has no pixels; its shape is {tuple(x.shape)}")
     x = x.reshape(-1, *x.shape[-2:])
     if x.device.type == 'mps': x = x.cpu()   # no float64 there
     if x.dtype == torch.uint8: return x.double()
     if x.dtype == torch.uint16: return x.double().mul(255/65535).round_()
-    if not x.is_floating_point(): raise TypeError(f"{name} must be float in [0, 1], uint8 or uint16; its dtype is {x.dtype}")
+    if not x.is_floating_point():
+        raise TypeError(f"{name} must be float in [0, 1], uint8 or uint16; its dtype is {x.dtype}")
     lo,hi = torch.aminmax(x)
     if not (torch.isfinite(lo) and torch.isfinite(hi)): raise ValueError(f"{name} contains NaN or infinity")
-    if lo < -1e-4 or hi > 1+1e-4: raise ValueError(f"{name} must lie in [0, 1]; it spans [{lo:.4g}, {hi:.4g}] (pass an 8-bit image as uint8, or divide it by 255)")
+    if lo < -1e-4 or hi > 1+1e-4:
+        raise ValueError(f"{name} must lie in [0, 1]; it spans [{lo:.4g}, {hi:.4g}] "
+                         "(pass an 8-bit image as uint8, or divide it by 255)")
     return x.double().mul(255).round_().clamp_(0, 255)
 
 # %% ../../nbs/paper/09_metrics.ipynb #c010
@@ -56,7 +61,8 @@ class Triple:
         for name,x in (('ir', ir), ('vi', vi)):
             g = None if x is None else to_grey255(x, name).to(self.fused.device)
             if g is not None and g.shape != self.fused.shape:
-                raise ValueError(f"fused {tuple(fused.shape)} and {name} {tuple(x.shape)} differ in size; a metric compares pixel with pixel")
+                raise ValueError(f"fused {tuple(fused.shape)} and {name} {tuple(x.shape)} differ in size; "
+                                 "a metric compares pixel with pixel")
             setattr(self, name, g)
     def once(self, key, make):
         "The value of `make()`, computed the first time only."
@@ -77,9 +83,11 @@ def as_triple(
 ) -> Triple:
     "The arguments of a metric as a `Triple`, checked."
     t = fused if isinstance(fused, Triple) else Triple(fused, ir, vi)
-    if sources and (t.ir is None or t.vi is None): raise ValueError(f"{metric} compares the fused image with its sources: pass ir and vi too")
+    if sources and (t.ir is None or t.vi is None):
+        raise ValueError(f"{metric} compares the fused image with its sources: pass ir and vi too")
     h,w = t.fused.shape[-2:]
-    if min(h,w) < least: raise ValueError(f"{metric} needs images of at least {least}×{least} pixels; these are {h}×{w}")
+    if min(h,w) < least:
+        raise ValueError(f"{metric} needs images of at least {least}×{least} pixels; these are {h}×{w}")
     return t
 
 # %% ../../nbs/paper/09_metrics.ipynb #c016
@@ -181,14 +189,18 @@ def SF(
     t = as_triple(fused, ir, vi, 'SF', least=2, sources=False)
     _check_convention(convention)
     f = t.fused
-    total = sum(f.diff(dim=d).square().sum((1,2)) / (f.diff(dim=d)[0] if convention == 'paper' else f[0]).numel() for d in (1,2))
+    total = 0
+    for d in (1,2):
+        step = f.diff(dim=d)
+        total = total + step.square().sum((1,2)) / (step if convention == 'paper' else f)[0].numel()
     return t.give(total.sqrt())
 
 def _check_convention(
     convention:str, # name given by the user
 ):
     "Require a known convention."
-    if convention not in ('paper','textbook'): raise ValueError(f"convention must be 'paper' or 'textbook', not {convention!r}")
+    if convention not in ('paper','textbook'):
+        raise ValueError(f"convention must be 'paper' or 'textbook', not {convention!r}")
 
 # %% ../../nbs/paper/09_metrics.ipynb #c040
 def MI(
@@ -304,7 +316,8 @@ def _edge_preservation(
     G = torch.where(gs == gf, gf if convention == 'paper' else 1., torch.minimum(gs, gf) / torch.maximum(gs, gf))
     A = 1 - (as_-af).abs_() / (math.pi/2)
     if convention == 'textbook': A = A.abs_()
-    return _GAMMA_G*_GAMMA_A / (G.sub_(_SIGMA_G).mul_(_KAPPA_G).exp_().add_(1) * A.sub_(_SIGMA_A).mul_(_KAPPA_A).exp_().add_(1))
+    kept = G.sub_(_SIGMA_G).mul_(_KAPPA_G).exp_().add_(1) * A.sub_(_SIGMA_A).mul_(_KAPPA_A).exp_().add_(1)
+    return _GAMMA_G*_GAMMA_A / kept
 
 # %% ../../nbs/paper/09_metrics.ipynb #c073
 def Qabf(

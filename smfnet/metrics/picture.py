@@ -37,14 +37,14 @@ def _steepness(
     return GradMagnitude().to(x.device)(x[:,None])[:,0]
 
 # %% ../../nbs/tools/picture_measures.ipynb #c014
-SKY_VI, SKY_IR = 170, 90 # grey levels: sky is above the first in the visible image and below the second in the infrared (our choice)
+SKY_VI, SKY_IR = 170, 90 # grey levels: sky is above 170 in the visible and below 90 in the infrared image (our choice)
 SKY_SHARE = .01          # of the pixels; with less sky an image is not judged (our choice)
 
 def sky_ratio(
     fused,            # fused image(s) in [0, 1] or uint8; or a `Triple`
     ir=None, vi=None, # sources, same size
 ):                    # float or (b,), 0 … 1.5, higher is better up to 1; nan for an image without sky
-    "How bright a cold, bright sky stays: mean of fused / max(ir, vi) where the visible image is bright and the infrared dark."
+    "How bright a cold sky stays: mean of fused / max(ir, vi) where the visible image is bright and the infrared dark."
     t = as_triple(fused, ir, vi, 'sky')
     sky = (t.vi > SKY_VI) & (t.ir < SKY_IR)
     n = sky.sum((1,2))
@@ -59,7 +59,7 @@ def picture_measures(
     fused, # fused image(s): (h w), (1 h w) or (b 1 h w) in [0, 1], or uint8
     ir,    # infrared source(s), same size
     vi,    # visible source(s) (luma), same size
-) -> dict: # intensity and edges (grey levels, lower is better), sky (higher is better up to 1; nan without sky); float or (b,)
+) -> dict: # intensity and edges (lower is better), sky (higher is better up to 1; nan without sky): floats or (b,)
     "What a person sees in a fused image: its brightness (Eq. 29), its edges (Eq. 30) and its skies."
     t = as_triple(fused, ir, vi)
     return dict(intensity=intensity_distance(t), edges=edge_distance(t), sky=sky_ratio(t))

@@ -16,17 +16,23 @@ from .record import score_weights, update_readme
 # %% ../../nbs/tools/evaluate_command.ipynb #c005
 def _parser() -> argparse.ArgumentParser:
     "Arguments of `smfnet_evaluate`."
-    p = argparse.ArgumentParser('smfnet_evaluate', description="Score fused images with EN SD SF MI SCD VIF Qabf AG SSIM, and with Eq29 Eq30 sky if asked. "
-        "Files are paired by stem; any image formats, grey or colour (scored by luma).")
-    p.add_argument('--ir', help="folder of infrared images")
-    p.add_argument('--vi', help="folder of visible images")
-    p.add_argument('--fused', action='append', metavar='[NAME=]DIR', help="folder of fused images; repeat it to compare methods")
-    p.add_argument('--csv', help="write one row per image to this file")
-    p.add_argument('--metrics', default='paper', metavar='paper|all|NAME,NAME', help="paper: the nine of the paper (default); all: with Eq29, Eq30 and sky; or names")
-    p.add_argument('--minmax', action='store_true', help="stretch each fused image to [0, 1] before scoring, as the paper's release does")
-    p.add_argument('--workers', type=int, default=None, help="processes (default: one per core, fewer for few images)")
-    p.add_argument('--record', metavar='WEIGHTS', help="instead: fuse and score shipped weights and the baselines on the paper's test sets (SMFNET_DATA) and record them in results/")
-    p.add_argument('--readme', action='store_true', help="instead, or after --record: write the tables of results/ into README.md")
+    p = argparse.ArgumentParser('smfnet_evaluate', description="Score fused images with EN SD SF MI SCD VIF "
+        "Qabf AG SSIM, and with Eq29 Eq30 sky if asked. Files are paired by stem; any image formats, grey or colour "
+        "(scored by luma).")
+    add = p.add_argument
+    add('--ir', help="folder of infrared images")
+    add('--vi', help="folder of visible images")
+    add('--fused', action='append', metavar='[NAME=]DIR', help="folder of fused images; repeat it to compare methods")
+    add('--csv', help="write one row per image to this file")
+    add('--metrics', default='paper', metavar='paper|all|NAME,NAME',
+        help="paper: the nine of the paper (default); all: with Eq29, Eq30 and sky; or names")
+    add('--minmax', action='store_true',
+        help="stretch each fused image to [0, 1] before scoring, as the paper's release does")
+    add('--workers', type=int, default=None, help="processes (default: one per core, fewer for few images)")
+    add('--record', metavar='WEIGHTS', help="instead: fuse and score shipped weights and the baselines on the paper's "
+        "test sets (SMFNET_DATA) and record them in results/")
+    add('--readme', action='store_true',
+        help="instead, or after --record: write the tables of results/ into README.md")
     return p
 
 # %% ../../nbs/tools/evaluate_command.ipynb #c006
@@ -36,20 +42,25 @@ def _run(args) -> None: # args: from `_parser`
     if args.readme: print(update_readme())
     if args.record or args.readme: return
     lost = [k for k in ('ir','vi','fused') if not getattr(args, k)]
-    if lost: raise ValueError(f"missing {' '.join('--'+k for k in lost)}; smfnet_evaluate --ir DIR --vi DIR --fused DIR (more: --help)")
+    if lost:
+        raise ValueError(f"missing {' '.join('--'+k for k in lost)}; "
+                         "smfnet_evaluate --ir DIR --vi DIR --fused DIR (more: --help)")
     folders = parse_fused(args.fused)
-    if args.csv and Path(args.csv).suffix.lower() != '.csv': raise ValueError(f"--csv {args.csv}: the file should end in .csv")
-    workers = args.workers if args.workers is not None else max(1, min(os.cpu_count() or 1, len(list(Path(args.ir).glob('*')))//8))
+    if args.csv and Path(args.csv).suffix.lower() != '.csv':
+        raise ValueError(f"--csv {args.csv}: the file should end in .csv")
+    workers = args.workers
+    if workers is None: workers = max(1, min(os.cpu_count() or 1, len(list(Path(args.ir).glob('*')))//8))
     if workers < 1: raise ValueError(f"--workers must be 1 or more, not {workers}")
     names = metric_names(args.metrics)
-    rows = evaluate(args.ir, args.vi, folders if len(folders) > 1 else next(iter(folders.values())), metrics=names, minmax=args.minmax, workers=workers,
+    fused = folders if len(folders) > 1 else next(iter(folders.values()))
+    rows = evaluate(args.ir, args.vi, fused, metrics=names, minmax=args.minmax, workers=workers,
                     progress=sys.stderr.isatty(), log=lambda s: print(s, file=sys.stderr))
     if args.csv: write_rows(args.csv, rows)
     means = [{**s, 'method':s['method'] or next(iter(folders))} for s in summary(rows)]
     print(format_table(means, list(names), ['method', 'images'], 'text'))
     lower = ' and '.join(k for k in LOWER_IS_BETTER if k in names)
-    print(f"fused images {PROTOCOLS['minmax' if args.minmax else 'none']}; larger is better" + (f", for {lower} smaller" if lower else '')
-          + ("; * best, + second best" if len(means) > 1 else ''))
+    print(f"fused images {PROTOCOLS['minmax' if args.minmax else 'none']}; larger is better"
+          + (f", for {lower} smaller" if lower else '') + ("; * best, + second best" if len(means) > 1 else ''))
 
 def main(
     argv:list[str]|None=None, # arguments; None takes the process's

@@ -35,7 +35,8 @@ def radar(
     if ax is None: ax = plt.subplots(figsize=(4.6,3.4), subplot_kw=dict(projection='polar'))[1]
     top = {k: max(m[k] for m in means.values()) for k in metrics}
     angle = np.linspace(0, 2*np.pi, len(metrics), endpoint=False)
-    for (name,m),colour,line,mark in zip(means.items(), cycle(_OKABE_ITO), cycle(('-','--','-.',':','-')), cycle('osD^vPX')):
+    looks = zip(cycle(_OKABE_ITO), cycle(('-','--','-.',':','-')), cycle('osD^vPX'))
+    for (name,m),(colour,line,mark) in zip(means.items(), looks):
         r = [max(0., m[k]/top[k]) if top[k] > 0 else 0. for k in metrics]
         ax.plot([*angle, angle[0]], r + r[:1], line, color=colour, marker=mark, ms=3.5, lw=1.2, label=name)
     ax.set_xticks(angle, [f'{k}\n{top[k]:.4g}' for k in metrics], fontsize=7)
@@ -65,14 +66,15 @@ def _zoomed(
 ) -> None:
     "Show an image with one patch enlarged in the corner that is farthest from it."
     from matplotlib.patches import Rectangle
-    h,w = x.shape[-2:]
+    x = x[0].clamp(0,1).numpy()
+    h,w = x.shape
     y0,x0,s = patch
-    ax.imshow(x[0].clamp(0,1), cmap='gray', vmin=0, vmax=1); ax.axis('off')
+    ax.imshow(x, cmap='gray', vmin=0, vmax=1); ax.axis('off')
     ax.add_patch(Rectangle((x0-.5, y0-.5), s, s, fill=False, ec='tab:red', lw=1))
     side = .45
     left,low = 0 if x0 + s/2 > w/2 else 1 - side, 1 - side if y0 + s/2 > h/2 else 0
     inset = ax.inset_axes([left, low, side, side])
-    inset.imshow(x[0, y0:y0+s, x0:x0+s].clamp(0,1), cmap='gray', vmin=0, vmax=1)
+    inset.imshow(x[y0:y0+s, x0:x0+s], cmap='gray', vmin=0, vmax=1)
     inset.set(xticks=[], yticks=[])
     for o in inset.spines.values(): o.set(edgecolor='tab:red', linewidth=1)
 
@@ -80,13 +82,14 @@ def grid(
     pairs:list[Pair],     # scenes, one a row
     methods:dict,         # method -> function (ir, vi) -> fused, or name -> fused (file, or (1 h w))
     *,
-    patches:dict|None=None, # scene name -> (top row, left column, side); None takes the square in which both sources have most contrast
+    patches:dict|None=None, # scene name -> (top row, left column, side); None: where both sources have most contrast
     width:float=1.3,      # inches a column
 ):                        # the figure
     "Sources and fused images side by side, the same patch enlarged in each."
     plt = _pyplot()
     if not pairs: raise ValueError("there is no pair to show")
-    fig,axs = plt.subplots(len(pairs), 2+len(methods), squeeze=False, figsize=(width*(2+len(methods)), .85*width*len(pairs)), dpi=90)
+    n = 2 + len(methods)
+    fig,axs = plt.subplots(len(pairs), n, squeeze=False, figsize=(width*n, .85*width*len(pairs)), dpi=90)
     for p,line in zip(pairs,axs):
         patch = (patches or {}).get(p.name) or _pick_patch(p)
         fused = {k: fuse_checked(m, p) if callable(m) else m[p.name] for k,m in methods.items()}

@@ -14,7 +14,7 @@ from ..core.files import atomic_path, data_root, project_root
 from ..data.images import write_image
 from ..data.pairs import PairFiles
 from ..data.datasets import find_pairs
-from ..metrics.paper import METRICS, full_range
+from ..metrics.paper import full_range
 from ..network.weights import load_model, weights_hash
 from .baselines import BASELINES
 from .score import ALL_METRICS, PROTOCOLS, evaluate_pairs, fuse_checked, match_fused, read_rows, summary, write_rows
@@ -22,7 +22,7 @@ from .tables import table1
 from .sets import TESTS, network_method, results_folder, set_name, slug
 
 # %% ../../nbs/tools/records.ipynb #c006
-FIELDS = ('method', 'weights_sha256', 'protocol', 'dataset', 'images', 'seed', 'date') # before the metrics in results/ivf.csv
+FIELDS = ('method', 'weights_sha256', 'protocol', 'dataset', 'images', 'seed', 'date') # before the metrics in ivf.csv
 
 def record_results(
     rows:list[dict],        # from `evaluate_pairs`
@@ -38,10 +38,12 @@ def record_results(
     "Write a method's rows and its line in the summary, in place of an older one."
     if protocol not in PROTOCOLS: raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}, not {protocol!r}")
     folder = results_folder(results)
-    line = dict(zip(FIELDS, (method, (sha256 or '')[:12], protocol, dataset, len(rows), seed, date or datetime.date.today().isoformat())))
+    date = date or datetime.date.today().isoformat()
+    line = dict(zip(FIELDS, (method, (sha256 or '')[:12], protocol, dataset, len(rows), seed, date)))
     mean = summary([{**r, 'method':''} for r in rows])[0]
     line |= {k: mean.get(k, math.nan) for k in ALL_METRICS}
-    write_rows(folder/'images'/f'{slug(dataset)}-{slug(method)}-{protocol}.csv', [{k:r[k] for k in ('name',*ALL_METRICS) if k in r} for r in rows])
+    kept = [{k:r[k] for k in ('name',*ALL_METRICS) if k in r} for r in rows]
+    write_rows(folder/'images'/f'{slug(dataset)}-{slug(method)}-{protocol}.csv', kept)
     file = folder/'ivf.csv'
     key = lambda r: (r['method'], r['protocol'], r['dataset'])
     old = [dict.fromkeys(line, math.nan) | r for r in read_rows(file) if key(r) != key(line)] if file.exists() else []
@@ -62,11 +64,13 @@ def render_results(
     out = []
     for d in dict.fromkeys(r['dataset'] for r in rows):
         mine = [r for r in rows if r['dataset'] == d]
-        out += [f"**{d}** ({' or '.join(sorted({r['images'] for r in mine}))} pairs)", table1(mine, d, methods=('SMFNet',), within='protocol')]
+        out.append(f"**{d}** ({' or '.join(sorted({r['images'] for r in mine}))} pairs)")
+        out.append(table1(mine, d, methods=('SMFNet',), within='protocol'))
     used = sorted({r['weights_sha256'] for r in rows if r['weights_sha256']})
-    note = ("Means over images; larger is better, except for Eq29 and Eq30. Those are the distance of the fused image from Eqs. 29 and 30 in grey levels, and sky says how bright "
-            "a cold, bright sky stays (1: as bright as in the visible image). **Best** and <u>second best</u> are marked among rows of one protocol: stretching each image to [0, 1] alone moves "
-            "every metric. The published row counts as stretched because its release does so.")
+    note = ("Means over images; larger is better, except for Eq29 and Eq30. Those two say how far the fused image is "
+            "from Eqs. 29 and 30, in grey levels; sky says how bright a cold, bright sky stays (1: as bright as in the "
+            "visible image). **Best** and <u>second best</u> are marked among rows of one protocol: stretching each "
+            "image to [0, 1] alone moves every metric. The published row counts as stretched, as its release does so.")
     return '\n\n'.join([*out, note + (f" Weights: SHA-256 {', '.join(f'`{o}…`' for o in used)}." if used else '')])
 
 # %% ../../nbs/tools/records.ipynb #c011
@@ -125,7 +129,8 @@ def _score_method(
     dataset = set_name(dataset)
     files = _fuse_to(pairs, fused, Path(out)/slug(dataset), progress=progress, label=f'{method} {dataset}')
     common = dict(metrics='all', workers=workers, progress=progress)
-    return [record_results(evaluate_pairs(pairs, f, label=f'scoring {method} {dataset} {k}', **common), method, dataset, protocol=k, **record) for k,f in files.items()]
+    scored = {k: evaluate_pairs(pairs, f, label=f'scoring {method} {dataset} {k}', **common) for k,f in files.items()}
+    return [record_results(rows, method, dataset, protocol=k, **record) for k,rows in scored.items()]
 
 # %% ../../nbs/tools/records.ipynb #c016
 def score_baselines(
@@ -146,7 +151,8 @@ def score_baselines(
         folder = data_root(data)/'fused'/'DIDFuse'/d.split('/')[0]
         if folder.is_dir():
             pairs = find_pairs(d, data)
-            rows = evaluate_pairs(pairs, match_fused(pairs, folder)[0], metrics='all', label=f'scoring DIDFuse {d}', **common)
+            files = match_fused(pairs, folder)[0]
+            rows = evaluate_pairs(pairs, files, metrics='all', label=f'scoring DIDFuse {d}', **common)
             lines.append(record_results(rows, 'DIDFuse', d, results=results))
         if progress: print(f"{d}: baselines recorded", flush=True)
     return lines
@@ -171,6 +177,8 @@ def score_weights(
     common = dict(results=results, data=data, workers=workers, progress=progress)
     lines = []
     for d in datasets:
-        lines += _score_method('SMFNet', network_method(net), d, out/f'{Path(weights).stem}-{sha[:12]}', sha256=sha, seed=net.info.get('seed'), **common)
+        folder = out/f'{Path(weights).stem}-{sha[:12]}'
+        about = dict(sha256=sha, seed=net.info.get('seed'))
+        lines += _score_method('SMFNet', network_method(net), d, folder, **about, **common)
         if progress: print(f"{d}: {weights} recorded", flush=True)
     return lines + (score_baselines(datasets, out=out, **common) if baselines else [])

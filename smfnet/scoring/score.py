@@ -37,7 +37,9 @@ def metric_names(
     if metrics == 'all': return tuple(ALL_METRICS)
     names = tuple(metrics.replace(' ', '').split(',') if isinstance(metrics, str) else metrics)
     bad = [m for m in names if m not in ALL_METRICS]
-    if bad or not names: raise ValueError(f"metrics are 'paper', 'all', or some of {' '.join(ALL_METRICS)}; {bad[0] if bad else 'nothing'!r} is not")
+    if bad or not names:
+        raise ValueError(f"metrics are 'paper', 'all', or some of {' '.join(ALL_METRICS)}; "
+                         f"{bad[0] if bad else 'nothing'!r} is not")
     return names
 
 # %% ../../nbs/tools/scoring.ipynb #c010
@@ -51,7 +53,7 @@ def grey(
     return luma(x/np.iinfo(x.dtype).max if x.dtype.kind == 'u' else x)
 
 def score(
-    fused,             # fused image: file, Pillow image, numpy (h w) or (h w 3), tensor (h w) or (1 h w), or a batch (b 1 h w)
+    fused,             # fused image: file, Pillow image, numpy (h w) or (h w 3), tensor (h w), (1 h w) or (b 1 h w)
     ir,                # infrared source, of the same size
     vi,                # visible source, of the same size
     *,
@@ -67,32 +69,36 @@ _FUSED_WORDS = ('fusion', 'fused', 'fuse', 'f')
 def match_fused(
     pairs:list,            # of `PairFiles`, see `match_pairs`, or of `Pair`
     folder:str|Path,       # folder of fused images
-) -> tuple[dict[str,Path],list[str],list[str]]: # name -> file; names of pairs without a fused image; files without a pair
+) -> tuple[dict[str,Path],list[str],list[str]]: # name -> file; names of pairs without an image; files without a pair
     "Find the fused image of every pair."
     files = list_images(folder)
     loose = {scene_key(s, _FUSED_WORDS): s for s in files}
     found = {}
     for p in pairs:
         keys = [p.name, p.ir.stem, p.vi.stem] if isinstance(p, PairFiles) else [p.name]
-        stem = next((k for k in keys if k in files), None) or next((loose[k.lower()] for k in keys if k.lower() in loose), None)
+        stem = next((k for k in keys if k in files), None)
+        if stem is None: stem = next((loose[k.lower()] for k in keys if k.lower() in loose), None)
         if stem is not None: found[p.name] = files[stem]
     used = set(found.values())
-    if len(used) < len(found): raise ValueError(f"{folder}: one fused image matches several pairs; name the files after the pairs")
+    if len(used) < len(found):
+        raise ValueError(f"{folder}: one fused image matches several pairs; name the files after the pairs")
     return found, [p.name for p in pairs if p.name not in found], [f.name for f in files.values() if f not in used]
 
 # %% ../../nbs/tools/scoring.ipynb #c019
-PROTOCOLS = {'none':'as fused', 'minmax':'each image stretched to [0, 1]'} # what is done to a fused image before it is scored
+PROTOCOLS = {'none':'as fused', 'minmax':'each image stretched to [0, 1]'} # what is done before scoring
 
 def _score_job(
-    job:tuple, # name; fused, infrared, visible (each a file or uint8 (h w)); whether the fused file is stretched first; metrics
+    job:tuple, # name; fused, infrared, visible (each a file or uint8 (h w)); whether to stretch the fused file; metrics
 ) -> dict:     # name and the metrics
     "Score one image."
     name,*src,minmax,metrics = job
-    called = [str(o) if isinstance(o, Path) else f"the {k} image of {name!r}" for k,o in zip(('fused','infrared','visible'), src)]
+    kinds = ('fused', 'infrared', 'visible')
+    called = [str(o) if isinstance(o, Path) else f"the {k} image of {name!r}" for k,o in zip(kinds, src)]
     fused,ir,vi = (grey(o) for o in src)
     for x,what in ((fused, called[0]), (vi, called[2])):
         if x.shape != ir.shape:
-            raise ValueError(f"{what} is {x.shape[1]}x{x.shape[0]} pixels, but its infrared source is {ir.shape[1]}x{ir.shape[0]}; fuse at full size and do not crop")
+            raise ValueError(f"{what} is {x.shape[1]}x{x.shape[0]} pixels, but its infrared source is "
+                             f"{ir.shape[1]}x{ir.shape[0]}; fuse at full size and do not crop")
     try: return {'name':name, **score(full_range(fused) if minmax else fused, ir, vi, metrics=metrics)}
     except ValueError as e: raise ValueError(f"{called[0]}: {e}") from e
 
@@ -107,14 +113,15 @@ def _bounded_map(
     if workers == 1:
         yield from map(fn, jobs)
         return
-    pool = ProcessPoolExecutor(workers, mp_context=get_context('spawn'), initializer=torch.set_num_threads, initargs=(1,))
+    pool = ProcessPoolExecutor(workers, get_context('spawn'), initializer=torch.set_num_threads, initargs=(1,))
     try:
         jobs = iter(jobs)
         due = deque(pool.submit(fn, j) for j in islice(jobs, 2*workers))
         while due:
             yield due.popleft().result()
             due.extend(pool.submit(fn, j) for j in islice(jobs, 1))
-    except BrokenProcessPool as e: raise RuntimeError("a worker process died, probably for lack of memory; use fewer workers") from e
+    except BrokenProcessPool as e:
+        raise RuntimeError("a worker process died, probably for lack of memory; use fewer workers") from e
     finally: pool.shutdown(wait=True, cancel_futures=True)
 
 # %% ../../nbs/tools/scoring.ipynb #c023
@@ -124,7 +131,9 @@ def fuse_checked(
 ) -> Tensor:    # fused (1 h w) in [0, 1]
     "Call a method and check what it returns."
     with torch.no_grad(): out = torch.as_tensor(method(pair.ir, pair.vi)).detach().float().cpu()
-    if out.shape != pair.ir.shape: raise ValueError(f"the method returned {tuple(out.shape)} for pair {pair.name!r}, whose images are {tuple(pair.ir.shape)}")
+    if out.shape != pair.ir.shape:
+        raise ValueError(f"the method returned {tuple(out.shape)} for pair {pair.name!r}, "
+                         f"whose images are {tuple(pair.ir.shape)}")
     if not torch.isfinite(out).all(): raise ValueError(f"the method returned NaN or infinity for pair {pair.name!r}")
     return out.clamp(0, 1)
 
@@ -140,10 +149,14 @@ def _make_jobs(pairs, fused, minmax, metrics): # as for `evaluate_pairs`; yields
 def _check_sizes(pairs, fused): # as for `evaluate_pairs`
     "Before any scoring: every pair has a fused image, and it has the size of its sources."
     lost = [p.name for p in pairs if p.name not in fused]
-    if lost: raise ValueError(f"{len(lost)} of {len(pairs)} pairs have no fused image: {', '.join(lost[:5])}" + (' ...' if len(lost) > 5 else ''))
+    if lost:
+        more = ' ...' if len(lost) > 5 else ''
+        raise ValueError(f"{len(lost)} of {len(pairs)} pairs have no fused image: {', '.join(lost[:5])}{more}")
     for p in pairs:
         (h,w),(fh,fw) = image_size(p.ir) if isinstance(p, PairFiles) else p.size, image_size(fused[p.name])
-        if (h,w) != (fh,fw): raise ValueError(f"{fused[p.name]} is {fw}x{fh} pixels, but its sources are {w}x{h}; fuse at full size and do not crop")
+        if (h,w) != (fh,fw):
+            raise ValueError(f"{fused[p.name]} is {fw}x{fh} pixels, but its sources are {w}x{h}; "
+                             "fuse at full size and do not crop")
 
 def evaluate_pairs(
     pairs:list,          # of `PairFiles` or `Pair`
@@ -194,7 +207,8 @@ def summary(
     "Mean of every metric over the images of each method; images without a value (nan) do not count."
     groups, names = {}, [k for k in ALL_METRICS if any(k in r for r in rows)]
     for r in rows: groups.setdefault(r.get('method', ''), []).append(r)
-    return [{'method':m, 'images':len(g), **{k: _mean([r.get(k, math.nan) for r in g]) for k in names}} for m,g in groups.items()]
+    mean = lambda g: {k: _mean([r.get(k, math.nan) for r in g]) for k in names}
+    return [{'method':m, 'images':len(g), **mean(g)} for m,g in groups.items()]
 
 def _mean(x):
     x = [o for o in x if not math.isnan(o)]
@@ -214,7 +228,9 @@ def _common_pairs(
         if missing: log(f"{m}: no fused image for {len(missing)} of {len(pairs)} pairs: {show(missing)}")
         if extra: log(f"{m}: {len(extra)} files in {folder} belong to no pair: {show(extra)}")
     kept = [p for p in pairs if all(p.name in f for f in found.values())]
-    if not kept: raise ValueError(f"no pair has a fused image in {', '.join(map(str, folders.values()))}; fused images are found by the sources' stems, such as {pairs[0].name!r}")
+    if not kept:
+        raise ValueError(f"no pair has a fused image in {', '.join(map(str, folders.values()))}; "
+                         f"fused images are found by the sources' stems, such as {pairs[0].name!r}")
     return kept, found
 
 def evaluate(
@@ -234,9 +250,9 @@ def evaluate(
     metrics = metric_names(metrics)
     pairs,found = _common_pairs(match_pairs(ir, vi), folders, log)
     for m in folders: _check_sizes(pairs, found[m])
-    rows = []
+    common, rows = dict(metrics=metrics, minmax=minmax, workers=workers, progress=progress), []
     for m in folders:
-        got = evaluate_pairs(pairs, found[m], metrics=metrics, minmax=minmax, workers=workers, progress=progress, label=m)
+        got = evaluate_pairs(pairs, found[m], label=m, **common)
         rows += [{'name':r['name'], 'method':m, **r} for r in got] if isinstance(fused, dict) else got
     return rows
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..core.files import data_root, project_root
 from ..data.datasets import DATASETS, find_pairs
 from ..data.scenes.render import scene_pairs
+from ..network.model import SMFNet
 from ..network.weights import load_model
 from ..fusing.api import fuse_batch
 from .baselines import BASELINES
@@ -65,16 +66,18 @@ def network_method(
     return lambda ir,vi: fuse_batch(ir[None], vi[None], net)[0]
 
 def named_methods(
-    methods:str|None='average,maximum,laplacian,guided_filter,SMFNet', # baselines and 'SMFNet', joined by commas; None if only `fused` counts
+    methods:str|None='average,maximum,laplacian,guided_filter,SMFNet', # joined by commas; None if only `fused` counts
     fused:str|None=None, # folders of fused images, as 'name=folder,name=folder'
     *,
-    weights:str='ivf',   # of SMFNet: a shipped name, or a .safetensors file
+    weights='ivf',       # of SMFNet: a shipped name, a .safetensors file, or an `SMFNet`
     device:str='cpu',    # where SMFNet fuses
 ) -> dict:               # name -> function (ir, vi) -> fused, or a folder
     "The methods of a study."
     out = {}
     for m in filter(None, (methods or '').replace(' ', '').split(',')):
-        if m == 'SMFNet': out[m] = network_method(load_model(weights, device))
+        if m == 'SMFNet':
+            net = weights if isinstance(weights, SMFNet) else load_model(weights, device)
+            out[m] = network_method(net)
         elif m in BASELINES: out[m] = BASELINES[m]
         else: raise ValueError(f"method {m!r} is unknown; there are {', '.join(BASELINES)} and SMFNet")
     for m,folder in parse_fused([o for o in (fused or '').split(',') if o]).items():
@@ -105,14 +108,17 @@ def evaluate_sets(
     log=warnings.warn,   # function that is given one line for each data set of which a method has no image
 ) -> list[dict]:         # rows: dataset, method, protocol, name, the metrics
     "Score every method on every data set; a method without any image is an error."
-    files = {m: {d: f if callable(f) else method_files(pairs, f, d) for d,pairs in sets.items()} for m,f in methods.items()}
+    find = lambda f: {d: f if callable(f) else method_files(pairs, f, d) for d,pairs in sets.items()}
+    files = {m: find(f) for m,f in methods.items()}
     lost = [f"{m} ({methods[m]})" for m,f in files.items() if not any(f.values())]
-    if lost: raise ValueError(f"no fused image of {', '.join(sets)} for {', '.join(lost)}; fused images are found by the sources' stems")
-    rows = []
+    if lost:
+        raise ValueError(f"no fused image of {', '.join(sets)} for {', '.join(lost)}; "
+                         "fused images are found by the sources' stems")
+    common, rows = dict(metrics=metrics, minmax=minmax, workers=workers, progress=progress), []
     for d,pairs in sets.items():
         for m,f in files.items():
             if not f[d]: log(f"{m} has no image of {d} and is left out there"); continue
-            got = evaluate_pairs(pairs, f[d], metrics=metrics, minmax=minmax, workers=workers, progress=progress, label=f'{m} {d}')
+            got = evaluate_pairs(pairs, f[d], label=f'{m} {d}', **common)
             rows += [dict(dataset=d, method=m, protocol='minmax' if minmax else 'none', **r) for r in got]
     return rows
 

@@ -20,11 +20,13 @@ def bootstrap(
 ) -> tuple[float,float]: # lower and upper end of the interval for the mean
     "Percentile bootstrap of a mean."
     d = np.asarray(d, np.float64)
-    if d.ndim != 1 or not len(d): raise ValueError(f"differences are a list of numbers, one per image; their shape is {d.shape}")
+    if d.ndim != 1 or not len(d):
+        raise ValueError(f"differences are a list of numbers, one per image; their shape is {d.shape}")
     if not np.isfinite(d).all(): raise ValueError("a difference is NaN or infinite; leave out images without a value")
     if not 0 < level < 1: raise ValueError(f"level must lie between 0 and 1, not {level}")
     rng = np.random.default_rng(seed)
-    means = np.concatenate([d[rng.integers(len(d), size=(min(500, draws-i), len(d)))].mean(1) for i in range(0, draws, 500)])
+    sizes = [min(500, draws-i) for i in range(0, draws, 500)] # of resamples that are in memory at once
+    means = np.concatenate([d[rng.integers(len(d), size=(n, len(d)))].mean(1) for n in sizes])
     lo,hi = np.quantile(means, [(1-level)/2, (1+level)/2])
     return float(lo), float(hi)
 
@@ -36,11 +38,14 @@ def compare(
     draws:int=5000,    # resamples
     level:float=0.95,  # of the interval
     seed:int=0,        # of the resampling
-) -> list[dict]:       # per metric: metric, images, a, b, difference (a - b), low, high, wins (images where a is better), verdict
+) -> list[dict]:       # per metric: metric, images, a, b, difference (a - b), low, high, wins (a is better), verdict
     "Paired differences per image with a bootstrap interval."
     a,b = ({r['name']: r for r in rows} for rows in (rows_a, rows_b))
-    if len(a) < len(rows_a) or len(b) < len(rows_b): raise ValueError("a name occurs twice: compare one method with one method")
-    if a.keys() != b.keys(): raise ValueError(f"the two methods were scored on different images: {', '.join(sorted(a.keys() ^ b.keys())[:5])} only in one")
+    if len(a) < len(rows_a) or len(b) < len(rows_b):
+        raise ValueError("a name occurs twice: compare one method with one method")
+    if a.keys() != b.keys():
+        lone = ', '.join(sorted(a.keys() ^ b.keys())[:5])
+        raise ValueError(f"the two methods were scored on different images: {lone} only in one")
     out = []
     for k in [k for k in ALL_METRICS if all(k in r for r in (*rows_a, *rows_b))]:
         x,y = np.array([[r[n][k] for n in a] for r in (a,b)], np.float64)
@@ -61,6 +66,9 @@ def format_comparison(
 ) -> str:                 # markdown
     "A comparison as a table: which method is better in what, and whether the images can tell."
     name = dict(a=a, b=b, undecided='undecided')
-    lines = [f'| metric | {a} | {b} | difference | 95 % interval | {a} better in | better |', '| --- | --: | --: | --: | :-: | --: | --- |']
-    return '\n'.join(lines + [f"| {r['metric']} | {r['a']:.4f} | {r['b']:.4f} | {r['difference']:+.4f} | [{r['low']:+.4f}, {r['high']:+.4f}] | "
-                              f"{r['wins']} of {r['images']} | {name[r['verdict']]} |" for r in rows])
+    lines = [f'| metric | {a} | {b} | difference | 95 % interval | {a} better in | better |',
+             '| --- | --: | --: | --: | :-: | --: | --- |']
+    for r in rows:
+        lines.append(f"| {r['metric']} | {r['a']:.4f} | {r['b']:.4f} | {r['difference']:+.4f} | "
+                     f"[{r['low']:+.4f}, {r['high']:+.4f}] | {r['wins']} of {r['images']} | {name[r['verdict']]} |")
+    return '\n'.join(lines)

@@ -17,7 +17,8 @@ def published(
     table:int,     # 1 fusion, 2 detection, 3 segmentation, 4 MRI-PET, 5 ablation
 ) -> list[dict]:   # one row per number: table, method, dataset, column, value (float), source
     "The numbers of one of the paper's tables."
-    with (files('smfnet')/'tables'/'published.csv').open(newline='', encoding='utf-8') as f: rows = list(csv.DictReader(f))
+    with (files('smfnet')/'tables'/'published.csv').open(newline='', encoding='utf-8') as f:
+        rows = list(csv.DictReader(f))
     if str(table) not in {r['table'] for r in rows}: raise ValueError(f"the paper has tables 1 to 5, not {table!r}")
     return [{**r, 'table':int(r['table']), 'value':float(r['value'])} for r in rows if r['table'] == str(table)]
 
@@ -28,8 +29,11 @@ def wide(
     "Published numbers as rows of a table."
     out = {}
     for r in rows:
-        if dataset in (None, r['dataset']): out.setdefault((r['method'], r['dataset']), dict(method=r['method'], dataset=r['dataset']))[r['column']] = r['value']
-    if not out: raise ValueError(f"nothing was published on {dataset!r}; there are {', '.join(sorted({r['dataset'] for r in rows}))}")
+        m,d = r['method'], r['dataset']
+        if dataset in (None, d): out.setdefault((m,d), dict(method=m, dataset=d))[r['column']] = r['value']
+    if not out:
+        known = ', '.join(sorted({r['dataset'] for r in rows}))
+        raise ValueError(f"nothing was published on {dataset!r}; there are {known}")
     return list(out.values())
 
 # %% ../../nbs/tools/tables.ipynb #c009
@@ -83,23 +87,26 @@ def format_table(
 _PAPER = {'SMFNet':'minmax'} # protocol of a published row (per the release); for the other methods none is stated
 
 def table1(
-    measured:list[dict],   # rows with method, protocol ('none' or 'minmax'), images and the metrics, as `summary` and `record_results` give
-    dataset:str='TNO',     # 'TNO', 'RoadScene' or 'MSRS', also as 'TNO/test'; on another one the measured rows stand alone
+    measured:list[dict],   # rows with method, protocol ('none' or 'minmax'), images and the metrics
+    dataset:str='TNO',     # 'TNO', 'RoadScene' or 'MSRS', also as 'TNO/test'; on others measured rows stand alone
     style:str='markdown',  # 'text', 'markdown' or 'html'
     *,
     methods=None,          # published methods to show; None shows all ten
     within:str='column',   # marks run over the whole 'column', or over rows of one 'protocol'
 ) -> str:                  # the table
-    "The paper's Table 1 for one data set, with our rows beside its own, and with columns for the measures of the picture that they have."
+    "The paper's Table 1 for one data set with our rows beside its own, and the measures of the picture if taken."
     if within not in ('column','protocol'): raise ValueError(f"within must be 'column' or 'protocol', not {within!r}")
     name = dataset.split('/')[0]
     t = published(1)
     paper = wide(t, name) if name in {r['dataset'] for r in t} else []
     for r in measured:
-        if r['protocol'] not in PROTOCOLS: raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}, not {r['protocol']!r}")
-    rows = [{**r, 'protocol':_PAPER.get(r['method'], 'not stated'), 'row':'published'} for r in paper if methods is None or r['method'] in methods]
+        if r['protocol'] not in PROTOCOLS:
+            raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}, not {r['protocol']!r}")
+    paper = [r for r in paper if methods is None or r['method'] in methods]
+    rows = [{**r, 'protocol':_PAPER.get(r['method'], 'not stated'), 'row':'published'} for r in paper]
     rows += [{**r, 'row':f"measured, {r['images']} pairs"} for r in measured]
     if within == 'protocol': rows.sort(key=lambda r: [*PROTOCOLS, 'not stated'].index(r['protocol']))
     rows = [{**r, 'protocol':PROTOCOLS.get(r['protocol'], r['protocol'])} for r in rows]
     columns = [k for k in ALL_METRICS if k in METRICS or any(not math.isnan(r.get(k, math.nan)) for r in measured)]
-    return format_table(rows, columns, ['method', 'row', 'protocol'], style, group=(lambda r: r['protocol']) if within == 'protocol' else None)
+    group = (lambda r: r['protocol']) if within == 'protocol' else None
+    return format_table(rows, columns, ['method', 'row', 'protocol'], style, group=group)

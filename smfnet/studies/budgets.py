@@ -143,6 +143,6 @@ def stage_one_key(
 ) -> str|None:  # 12 hexadecimal digits; None when there is no stage I
     "Hash over what stage I depends on: runs of equal key share it."
     if s.train1 is None: return None
-    model = dataclasses.replace(s.model, swap_fusion=False, detail_layers=1)
+    model = dataclasses.replace(s.model, swap_fusion=False, detail_layers=1, residual=0.)
     own = {f.name: getattr(s.loss_weights, f.name) for f in dataclasses.fields(LossWeights) if f.name not in ('alpha4','alpha5','graph_stage2')}
     return digest(model, LossWeights(**own), s.train1, s.data)

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from ..losses.ours import named_loss_weights
 from ..losses.stage_one import LossWeights
+from ..network.fast import faster
 from ..network.model import MODEL_PRESETS, ModelConfig, SMFNet
 from ..network.weights import load_model, weights_path
 from .config import TrainConfig, train_config
@@ -36,11 +37,11 @@ def stage_one_weights(
 def fresh_model(
     cfg:ModelConfig=ModelConfig(), # what to build
     seed:int=0,                    # of its weights
-) -> SMFNet:                       # in training mode
+) -> SMFNet:                       # in training mode and in its fast form
     "A network with random weights from a seed; the random numbers of the caller stay as they are."
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return SMFNet(cfg).train()
+        return faster(SMFNet(cfg).train())
 
 def start_model(
     cfg:TrainConfig,             # of the run

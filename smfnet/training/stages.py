@@ -18,6 +18,7 @@ from ..metrics.paper import score
 from ..metrics.picture import picture_measures
 from ..network.blocks import BRB, GRDB, TransformerBlock
 from ..network.detail import CrossMDTA
+from ..network.fast import faster
 from ..network.graph import GraphStep
 from ..network.model import Features, SMFNet
 from ..network.weights import save_checkpoint
@@ -94,7 +95,7 @@ class SMFNetTrainer(Trainer):
     "One stage of SMFNet (Sec. 3.1): the loop of `Trainer`, the paper's objective, looks at held-out pairs, and a checkpoint at the end."
     blocks = (TransformerBlock, GRDB, CrossMDTA, BRB, GraphStep)
     def __init__(self,
-        model:SMFNet,          # with its start weights; trained in place
+        model:SMFNet,          # with its start weights; trained in place, in its fast form
         data,                  # `Patches`, or any sequence of pairs (ir, vi)
         folder:str|Path,       # of the run; everything is written here
         cfg:TrainConfig=TrainConfig(),
@@ -112,6 +113,7 @@ class SMFNetTrainer(Trainer):
         return super().config() | dict(model=dataclasses.asdict(self.net.cfg), loss_weights=dataclasses.asdict(self.loss_weights))
     @contextmanager
     def ready(self): # see `Trainer.ready`
+        faster(self.net)
         with super().ready():
             self.objective.loss.to(self.device)
             yield self

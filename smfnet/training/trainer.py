@@ -202,7 +202,7 @@ class Trainer:
         if self.ema is not None: update_ema(self.ema, self.net, c.ema, self.done)
         self.done += 1
         late = time.monotonic() - self.saved > 60*c.save_minutes and self.rank == 0
-        return mean_of_all(torch.cat([v, v.new_tensor([float(self.stop), float(late)])]))
+        return mean_of_all(torch.cat([v, *(v.new_full((1,), float(o)) for o in (self.stop, late))])) # filled on the device: nothing is waited for
 
     # a run
     def _found(self, resume:str) -> dict|None: # what the state in the folder says, if it shall be taken up

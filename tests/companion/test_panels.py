@@ -1,16 +1,24 @@
 "The panels, driven as a user drives them: what moves when a slider, a choice or a button is touched."
 import io, time
 from datetime import datetime
+from functools import partial
 import pytest
 from PIL import Image
 W = pytest.importorskip('ipywidgets', reason='the extra [companion] is not installed')
 pytest.importorskip('matplotlib', reason='the extra [plot] is not installed')
+from smfnet.companion import panels
 from smfnet.companion.panels import Companion, FeaturePanel, FusePanel, LossPanel, PairChooser, TunePanel, WeightSliders, _message, _picture, _row, _shrink
 from smfnet.companion.probe import to_png
 from smfnet.companion.views import channel_cc
 from smfnet.data.colour import join_colour
 from smfnet.data.images import write_image
+from smfnet.data.scenes.render import render_scene
 from smfnet.losses.ours import LOSS_PRESETS, OurLossWeights
+
+@pytest.fixture(autouse=True)
+def small_scenes(monkeypatch):
+    "Scenes of 96×128 px instead of 240×320: drawing them is most of the time."
+    monkeypatch.setattr(panels, 'render_scene', partial(render_scene, size=(96,128)))
 
 def uploaded(name, content): return (dict(name=name, type='image/png', size=len(content), content=memoryview(content), last_modified=datetime.now()),)
 
@@ -43,7 +51,7 @@ def test_chooser_reads_scenes_by_number():
     c, seen = PairChooser(seed=7), []
     c.observers.append(lambda: seen.append(c.pair.name))
     c.number.value = 8
-    assert seen == ['scene00008'] and Image.open(io.BytesIO(c.image.value)).size == (2*240+4, 180)
+    assert seen == ['scene00008'] and Image.open(io.BytesIO(c.image.value)).size == (2*128+4, 96)
 
 def test_chooser_waits_for_both_uploads_and_says_what_is_wrong(scene):
     c, seen = PairChooser(), []
@@ -90,7 +98,7 @@ def test_tuning_grows_a_curve_and_stops(small):
     t.go.click()
     assert t.go.disabled and not t.halt.disabled
     until(3); first = t.curve.value
-    until(6); t.halt.click(); t.tune.thread.join(30)
+    until(5); t.halt.click(); t.tune.thread.join(30)
     assert t.curve.value != first and first and t.image.value
     assert 'stopped after' in t.status.value and '→' in t.status.value and not t.go.disabled and t.halt.disabled
 
@@ -125,4 +133,4 @@ def test_all_panels_follow_one_chooser():
     o = Companion(side=48)
     o.chooser.number.value = 11
     assert {o.losses.pair.name, o.fusing.pair.name} == {'scene00011'}
-    assert max(o.losses.pair.size) == 48 and o.fusing.pair.size == (240,320)
+    assert max(o.losses.pair.size) == 48 and o.fusing.pair.size == (96,128)

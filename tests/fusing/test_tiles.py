@@ -20,7 +20,7 @@ def seed(): torch.manual_seed(0)
 
 @pytest.fixture(scope='session')
 def scene():
-    pair = render_scene(7, size=(97,131)).pair()
+    pair = render_scene(7, size=(65,99)).pair()
     return pair.ir[None], pair.vi[None]
 
 @pytest.fixture
@@ -117,34 +117,38 @@ def test_graph(sweep, maps, kind):
 
 # the whole
 
-def gap(scene, cfg=small, size=(97,131), **kw):
-    "Largest difference from the picture of the whole; what is compared has a contrast of its own."
+def contrasty(cfg):
+    "A random network whose picture is not nearly one grey."
     torch.manual_seed(1)
-    net, (ir,vi) = SMFNet(cfg).eval(), (o[...,:size[0],:size[1]] for o in scene)
+    net = SMFNet(cfg).eval()
     for p in net.parameters(): p.data += .05*torch.randn_like(p)
+    net.decoder.conv3.weight.data *= 40
+    return net
+
+def gap(scene, cfg=small, size=(65,99), **kw):
+    "Largest difference from the picture of the whole."
+    net, (ir,vi) = contrasty(cfg), (o[...,:size[0],:size[1]] for o in scene)
     with torch.inference_mode(): whole, parts = net(ir,vi), stream(ir, vi, net, **kw)
-    assert whole.std() > .01
+    assert whole.std() > .05
     return (parts-whole).abs().max().item()
 
-@pytest.mark.parametrize('size', [(97,131), (16,16), (17,45), (33,96), (64,101), (95,17), (96,130)])
-def test_tiles_equal_the_whole_at_any_size(scene, size): assert gap(scene, size=size, side=32) < 1e-5
+@pytest.mark.parametrize('size', [(65,99), (16,16), (17,45), (33,96), (64,67), (63,17), (64,98)])
+def test_tiles_equal_the_whole_at_any_size(scene, size): assert gap(scene, size=size, side=24) < 1e-4
 
 ROWS = dict(cross_attention=False, base_residual=False, graph=False, swap_fusion=True, graph_nodes='dilated', graph_steps=2, graph_stride=1, base_layers=2, detail_layers=1)
 
 @pytest.mark.parametrize('k', ROWS)
-def test_tiles_equal_the_whole_for_every_row_of_the_ablation(scene, k): assert gap(scene, replace(small, **{k: ROWS[k]}), side=40) < 1e-5
+def test_tiles_equal_the_whole_for_every_row_of_the_ablation(scene, k): assert gap(scene, replace(small, **{k: ROWS[k]}), side=32) < 1e-4
 
-@pytest.mark.parametrize('side', (24, 200))
-def test_maps_may_wait_on_disk(scene, side): assert gap(scene, side=side, folder=tempfile.gettempdir()) < 1e-5
+@pytest.mark.parametrize('side', (24, 100))
+def test_maps_may_wait_on_disk(scene, side): assert gap(scene, side=side, folder=tempfile.gettempdir()) < 1e-4
 
 @torch.inference_mode()
 def test_tiles_alone_would_not_do(scene):
     "Without common statistics the seams show."
-    torch.manual_seed(1)
-    net, (ir,vi) = SMFNet(small).eval(), scene
-    for p in net.parameters(): p.data += .05*torch.randn_like(p)
+    net, (ir,vi) = contrasty(small), scene
     whole, alone = net(ir,vi), torch.empty_like(ir)
-    for own,wide,inside in tiles(ir.shape[-2:], 40, 12): alone[(..., *own)] = net(ir[(..., *wide)], vi[(..., *wide)])[(..., *inside)]
+    for own,wide,inside in tiles(ir.shape[-2:], 32, 12): alone[(..., *own)] = net(ir[(..., *wide)], vi[(..., *wide)])[(..., *inside)]
     assert (alone-whole).abs().max() > 1e-3
 
 @pytest.mark.parametrize('a,b,message', [((1,1,15,40), (1,1,15,40), r'one pair of at least 16×16 px; the shape is \(1, 1, 15, 40\)'), ((2,1,16,16), (2,1,16,16), 'one pair'),

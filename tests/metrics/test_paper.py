@@ -42,7 +42,7 @@ KINDS = dict(
 
 
 def triples(least, n=220):
-    "`n` triples (fused, ir, vi) of uint8 images at sizes from the smallest legal one upwards, every kind in every place."
+    "`n` triples (fused, ir, vi) of uint8 images, from the smallest legal size upwards, every kind in every place."
     rng, kinds = np.random.default_rng(least), list(KINDS)
     for i in range(n):
         h, w = (least, least) if i % 5 == 0 else (least + rng.integers(0, 9, 2))
@@ -74,9 +74,18 @@ def test_agrees_with_its_oracle(name):
     assert n >= 200
 
 
-OPTIONS = [('EN', dict(base='nats')), ('SD', dict(ddof=1)), ('SF', dict(convention='textbook')), ('MI', dict(base='bits')),
-           ('VIF', dict(combine='mean')), ('Qabf', dict(convention='textbook')), ('AG', dict(convention='textbook')),
-           ('SSIM', dict(data_range=255)), ('SSIM', dict(data_range=255, window='gaussian')), ('SSIM', dict(combine='mean'))]
+OPTIONS = [
+    ('EN', dict(base='nats')),
+    ('SD', dict(ddof=1)),
+    ('SF', dict(convention='textbook')),
+    ('MI', dict(base='bits')),
+    ('VIF', dict(combine='mean')),
+    ('Qabf', dict(convention='textbook')),
+    ('AG', dict(convention='textbook')),
+    ('SSIM', dict(data_range=255)),
+    ('SSIM', dict(data_range=255, window='gaussian')),
+    ('SSIM', dict(combine='mean')),
+]
 
 
 @pytest.mark.parametrize('name,kw', OPTIONS)
@@ -92,8 +101,14 @@ def test_options_agree_with_their_oracles(name, kw):
 
 def test_batch_is_one_at_a_time():
     rng = np.random.default_rng(1)
-    x = [np.stack([KINDS[k](rng, 45, 50) for k in ks])[:, None].astype(np.uint8)
-         for ks in (['noise', 'constant', 'pixel', 'ramp'], ['ramp', 'white', 'noise', 'board'], ['halves', 'noise', 'faint', 'ramp'])]
+    x = [
+        np.stack([KINDS[k](rng, 45, 50) for k in ks])[:, None].astype(np.uint8)
+        for ks in (
+            ['noise', 'constant', 'pixel', 'ramp'],
+            ['ramp', 'white', 'noise', 'board'],
+            ['halves', 'noise', 'faint', 'ramp'],
+        )
+    ]
     batch = M.score(*x)
     assert tuple(batch) == M.METRICS
     for i in range(4):
@@ -106,8 +121,15 @@ def test_batch_is_one_at_a_time():
 def test_any_form_of_one_image():
     x = [np.random.default_rng(i).integers(0, 256, (47, 52)).astype(np.uint8) for i in range(3)]
     want = M.score(*x)
-    for form in (torch.from_numpy, lambda o: torch.from_numpy(o)[None], lambda o: torch.from_numpy(o).float() / 255,
-                 lambda o: o / 255, lambda o: o.astype(np.float32) / 255, lambda o: np.asfortranarray(o), lambda o: o[::-1][::-1]):
+    for form in (
+        torch.from_numpy,
+        lambda o: torch.from_numpy(o)[None],
+        lambda o: torch.from_numpy(o).float() / 255,
+        lambda o: o / 255,
+        lambda o: o.astype(np.float32) / 255,
+        lambda o: np.asfortranarray(o),
+        lambda o: o[::-1][::-1],
+    ):
         assert M.score(*map(form, x)) == want
 
 
@@ -124,7 +146,8 @@ def test_smallest_size(name):
     assert np.isfinite(getattr(M, name)(*x))
     if n > 1:
         for cut in (np.s_[1:, :], np.s_[:, 1:]):
-            with pytest.raises(ValueError, match=f'{name} needs images of at least {n}×{n} pixels'): getattr(M, name)(*[o[cut] for o in x])
+            with pytest.raises(ValueError, match=f'{name} needs images of at least {n}×{n} pixels'):
+                getattr(M, name)(*[o[cut] for o in x])
     with pytest.raises(ValueError, match='no pixels'): getattr(M, name)(*[o[:0] for o in x])
 
 
@@ -151,13 +174,28 @@ LEVELS = torch.arange(256, dtype=torch.uint8).reshape(16, 16)
 def test_grey_levels_are_those_of_an_8_bit_file():
     assert M.to_grey255(torch.tensor([[0., 100/255], [.5, 1.]])).tolist() == [[[0, 100], [128, 255]]]
     want = LEVELS[None].double()
-    for x in (LEVELS, LEVELS[None], LEVELS.numpy(), LEVELS.float()/255, LEVELS.numpy().astype('>u2')*257, (LEVELS.double()/255).numpy().astype('>f4')):
+    for x in (
+        LEVELS,
+        LEVELS[None],
+        LEVELS.numpy(),
+        LEVELS.float() / 255,
+        LEVELS.numpy().astype('>u2') * 257,
+        (LEVELS.double() / 255).numpy().astype('>f4'),
+    ):
         assert torch.equal(M.to_grey255(x), want)
 
 
-@pytest.mark.parametrize('bad,error,word', [
-    (LEVELS.float(), ValueError, 'must lie in'), (torch.rand(3,8,8), ValueError, 'luma'), (LEVELS.long(), TypeError, 'int64'), ([[0., 1.]], TypeError, 'not list'),
-    (torch.full((4,4), float('nan')), ValueError, 'NaN'), (torch.rand(0,5), ValueError, 'no pixels')])
+@pytest.mark.parametrize(
+    'bad,error,word',
+    [
+        (LEVELS.float(), ValueError, 'must lie in'),
+        (torch.rand(3, 8, 8), ValueError, 'luma'),
+        (LEVELS.long(), TypeError, 'int64'),
+        ([[0.0, 1.0]], TypeError, 'not list'),
+        (torch.full((4, 4), float('nan')), ValueError, 'NaN'),
+        (torch.rand(0, 5), ValueError, 'no pixels'),
+    ],
+)
 def test_what_is_no_grey_image_is_refused(bad, error, word):
     with pytest.raises(error, match=f'fused .*{word}'): M.score(bad, LEVELS, LEVELS)
 
@@ -177,13 +215,17 @@ def test_full_range():
 def test_triple_remembers_and_gives_back_in_kind():
     t = M.Triple(LEVELS, LEVELS, LEVELS)
     assert t.once('answer', lambda: 42) == t.once('answer', lambda: 0) == 42
-    assert t.give(torch.tensor([1.5])) == 1.5 and torch.equal(M.Triple(LEVELS[None,None]).give(torch.tensor([1.5])), torch.tensor([1.5]))
+    assert t.give(torch.tensor([1.5])) == 1.5 and torch.equal(
+        M.Triple(LEVELS[None, None]).give(torch.tensor([1.5])), torch.tensor([1.5])
+    )
     assert M.as_triple(t) is t and M.EN(t) == 8 == M.EN(LEVELS)
     with pytest.raises(ValueError, match='pass ir and vi'): M.MI(LEVELS)
 
 
 def test_joint_histogram():
-    assert torch.equal(M._joint_histogram(M.Triple(LEVELS, LEVELS, 255-LEVELS), 'vi')[0], torch.eye(256).flip(0).double())
+    assert torch.equal(
+        M._joint_histogram(M.Triple(LEVELS, LEVELS, 255 - LEVELS), 'vi')[0], torch.eye(256).flip(0).double()
+    )
     assert torch.equal(M._joint_histogram(M.Triple(LEVELS*0, LEVELS, LEVELS))[0,0], torch.ones(256).double())
 
 
@@ -223,13 +265,28 @@ def test_an_edge_free_image_has_vertical_orientation():
 
 
 def test_ssim_of_one_image_is_the_sum_over_its_sources():
-    x = [127 + torch.randint(0, 3, (40,40), generator=torch.Generator().manual_seed(i)).to(torch.uint8) for i in range(3)]
-    assert math.isclose(M._ssim_image(torch.stack(x).double(), 255, 'uniform').sum().item(), M.SSIM(*x, data_range=255), rel_tol=1e-9)
+    x = [
+        127 + torch.randint(0, 3, (40, 40), generator=torch.Generator().manual_seed(i)).to(torch.uint8)
+        for i in range(3)
+    ]
+    assert math.isclose(
+        M._ssim_image(torch.stack(x).double(), 255, 'uniform').sum().item(), M.SSIM(*x, data_range=255), rel_tol=1e-9
+    )
 
 
-@pytest.mark.parametrize('name,kw,word', [
-    ('EN', dict(base='bans'), 'bans'), ('SD', dict(ddof=2), 'ddof'), ('SF', dict(convention='folklore'), 'folklore'), ('AG', dict(convention=''), 'convention'),
-    ('Qabf', dict(convention='folklore'), 'folklore'), ('VIF', dict(combine='product'), 'product'), ('SSIM', dict(data_range=0), 'positive'), ('SSIM', dict(window='round'), 'round')])
+@pytest.mark.parametrize(
+    'name,kw,word',
+    [
+        ('EN', dict(base='bans'), 'bans'),
+        ('SD', dict(ddof=2), 'ddof'),
+        ('SF', dict(convention='folklore'), 'folklore'),
+        ('AG', dict(convention=''), 'convention'),
+        ('Qabf', dict(convention='folklore'), 'folklore'),
+        ('VIF', dict(combine='product'), 'product'),
+        ('SSIM', dict(data_range=0), 'positive'),
+        ('SSIM', dict(window='round'), 'round'),
+    ],
+)
 def test_an_unknown_option_is_refused(name, kw, word):
     x = [np.random.default_rng(i).integers(0, 256, (45, 45)).astype(np.uint8) for i in range(3)]
     with pytest.raises(ValueError, match=word): getattr(M, name)(*x, **kw)

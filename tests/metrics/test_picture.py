@@ -66,14 +66,20 @@ def test_a_batch_is_one_at_a_time():
     assert list(batch) == ['intensity', 'edges', 'sky']
     for i in range(3):
         one = picture_measures(*[o[i, 0] for o in x])
-        for k in batch: assert batch[k].shape == (3,) and batch[k][i].item() == pytest.approx(one[k], abs=1e-9, nan_ok=True)
+        for k in batch:
+            assert batch[k].shape == (3,) and batch[k][i].item() == pytest.approx(one[k], abs=1e-9, nan_ok=True)
 
 
 def measure(method, dataset):
     "picture_measures of every image of a method."
     from smfnet.scoring.score import grey
     for p in sorted((Path(DATA)/'fused'/method/dataset).glob('*.*')):
-        yield picture_measures(*[grey(o) for o in (p, *(next((Path(DATA)/dataset/'test'/k).glob(p.stem + '.*')) for k in ('ir', 'vi')))])
+        yield picture_measures(
+            *[
+                grey(o)
+                for o in (p, *(next((Path(DATA) / dataset / 'test' / k).glob(p.stem + '.*')) for k in ('ir', 'vi')))
+            ]
+        )
 
 
 @needs_data
@@ -85,7 +91,10 @@ def test_the_authors_own_images():
 
 
 @needs_data
-@pytest.mark.parametrize('method,dataset,want', [('SwinFusion','TNO',.995), ('CDDFuse-variant','TNO',.962), ('CDDFuse-variant','RoadScene',.945)])
+@pytest.mark.parametrize(
+    'method,dataset,want',
+    [('SwinFusion', 'TNO', 0.995), ('CDDFuse-variant', 'TNO', 0.962), ('CDDFuse-variant', 'RoadScene', 0.945)],
+)
 def test_skies_of_published_images(method, dataset, want):
     rows = list(measure(method, dataset))
     if not rows: pytest.skip(f'SMFNET_DATA holds no fused/{method}/{dataset}')

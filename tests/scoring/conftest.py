@@ -14,5 +14,8 @@ def folders(tmp_path_factory, pairs):
         write_image(d/'ir'/f'{k}.png', p.ir)
         write_image(d/'vi'/f'{k}.png', p.vi)
         write_image(d/'avg'/f'{k}.png', average(p.ir, p.vi))
-        write_image(d/'max'/f'{k}{(".tif",".bmp",".webp",".png")[k]}', maximum(p.ir, p.vi).expand(3 if k % 2 else 1,-1,-1))
+        write_image(
+            d / 'max' / f'{k}{(".tif", ".bmp", ".webp", ".png")[k]}',
+            maximum(p.ir, p.vi).expand(3 if k % 2 else 1, -1, -1),
+        )
     return d

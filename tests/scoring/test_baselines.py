@@ -12,7 +12,13 @@ def test_range_shape_and_identity(pairs, name):
     for p in pairs[:2]:
         for ir,vi in ((p.ir, p.vi), (p.ir[:,:37,:50], p.vi[:,:37,:50])):
             o = f(ir, vi)
-            assert o.shape == ir.shape and o.dtype == torch.float32 and 0 <= o.min() and o.max() <= 1 and torch.isfinite(o).all()
+            assert (
+                o.shape == ir.shape
+                and o.dtype == torch.float32
+                and 0 <= o.min()
+                and o.max() <= 1
+                and torch.isfinite(o).all()
+            )
             close(f(vi, vi), vi, atol=1e-5, rtol=0)
 
 def test_average_and_maximum_by_hand():

@@ -13,14 +13,37 @@ def call(capsys, *args):
     return code, out, err
 
 def test_command_line(folders, capsys, tmp_path):
-    code,out,err = call(capsys, '--ir', folders/'ir', '--vi', folders/'vi', '--fused', folders/'avg', '--fused', f"bright={folders/'max'}", '--csv', tmp_path/'o.csv')
+    code, out, err = call(
+        capsys,
+        '--ir',
+        folders / 'ir',
+        '--vi',
+        folders / 'vi',
+        '--fused',
+        folders / 'avg',
+        '--fused',
+        f"bright={folders / 'max'}",
+        '--csv',
+        tmp_path / 'o.csv',
+    )
     assert code == 0
     rows = read_rows(tmp_path/'o.csv')
     assert [(r['method'], r['name']) for r in rows] == [(m,n) for m in ('avg','bright') for n in '0123']
     means = {s['method']: s for s in summary(rows)}
     for m in means: assert f"{means[m]['EN']:.4f}" in out
     assert means['bright']['SD'] > means['avg']['SD'] # an average has less contrast than a maximum
-    code,out,err = call(capsys, '--ir', folders/'ir', '--vi', folders/'vi', '--fused', folders/'avg', '--csv', tmp_path/'o.csv', '--minmax')
+    code, out, err = call(
+        capsys,
+        '--ir',
+        folders / 'ir',
+        '--vi',
+        folders / 'vi',
+        '--fused',
+        folders / 'avg',
+        '--csv',
+        tmp_path / 'o.csv',
+        '--minmax',
+    )
     assert code == 0 and 'stretched' in out
     assert (tmp_path/'o.csv').read_text().split('\n')[0] == 'name,EN,SD,SF,MI,SCD,VIF,Qabf,AG,SSIM'
     assert summary(read_rows(tmp_path/'o.csv'))[0]['SD'] > means['avg']['SD']
@@ -28,7 +51,9 @@ def test_command_line(folders, capsys, tmp_path):
 def test_what_is_left_out_is_listed(folders, capsys, tmp_path):
     for k in '013': write_image(tmp_path/'f'/f'{k}.png', torch.rand(1,72,90))
     write_image(tmp_path/'f'/'other.png', torch.rand(1,72,90))
-    code,out,err = call(capsys, '--ir', folders/'ir', '--vi', folders/'vi', '--fused', tmp_path/'f', '--fused', folders/'avg')
+    code, out, err = call(
+        capsys, '--ir', folders / 'ir', '--vi', folders / 'vi', '--fused', tmp_path / 'f', '--fused', folders / 'avg'
+    )
     assert code == 0 and 'no fused image for 1 of 4 pairs: 2' in err and 'other.png' in err
     assert [l.split()[1] for l in out.split('\n')[1:3]] == ['3','3'] # both methods over the same three images
 
@@ -37,14 +62,22 @@ def test_bad_input_is_one_line(folders, capsys, tmp_path, case):
     "Exit status 1, one line that names what is wrong, no table."
     ir,vi,fused,more,word = folders/'ir', folders/'vi', tmp_path/'f', [], ''
     for k in '0123': write_image(fused/f'{k}.png', torch.rand(1,72,90))
-    if case == 'size': write_image(fused/'2.png', torch.rand(1,72,88)); word = '2.png is 88x72 pixels, but its sources are 90x72'
+    if case == 'size':
+        write_image(fused / '2.png', torch.rand(1, 72, 88))
+        word = '2.png is 88x72 pixels, but its sources are 90x72'
     if case == 'cut': f = fused/'2.png'; f.write_bytes(f.read_bytes()[:400]); word = '2.png'
     if case == 'text': (fused/'2.png').write_text('no image'); word = '2.png is not an image'
-    if case == 'ir': ir = tmp_path/'ir'; word = '0.png'; [write_image(ir/f'{k}.png', torch.rand(1,72,90)) for k in '123']
+    if case == 'ir':
+        ir = tmp_path / 'ir'
+        word = '0.png'
+        [write_image(ir / f'{k}.png', torch.rand(1, 72, 90)) for k in '123']
     if case == 'empty': fused = tmp_path/'e'; fused.mkdir(); word = 'holds no image file'
     if case == 'none': fused = tmp_path/'nowhere'; word = 'is not a folder'
     if case == 'workers': more = ['--workers', '0']; word = '--workers must be 1 or more'
-    if case == 'tiny': ir,vi,fused = (tmp_path/'t'/o for o in 'ivf'); [write_image(o/'0.png', torch.rand(1,9,9)) for o in (ir,vi,fused)]; word = '0.png: VIF needs images of at least 41×41 pixels'
+    if case == 'tiny':
+        ir, vi, fused = (tmp_path / 't' / o for o in 'ivf')
+        [write_image(o / '0.png', torch.rand(1, 9, 9)) for o in (ir, vi, fused)]
+        word = '0.png: VIF needs images of at least 41×41 pixels'
     if case == 'metrics': more = ['--metrics', 'EN,PSNR']; word = "'PSNR' is not"
     if case == 'csv': more = ['--csv', 'x.txt']; word = 'should end in .csv'
     if case == 'lost': more = ['--vi', '']; word = 'missing --vi; smfnet_evaluate --ir DIR'
@@ -53,13 +86,32 @@ def test_bad_input_is_one_line(folders, capsys, tmp_path, case):
     assert code == 1 and out == '' and 'smfnet_evaluate: ' in last and word in last and 'Traceback' not in err, err
 
 def test_module_as_a_program():
-    r = subprocess.run([sys.executable, '-m', 'smfnet.scoring.cli', '--ir', 'nowhere', '--vi', 'nowhere', '--fused', '.'], capture_output=True, text=True)
+    r = subprocess.run(
+        [sys.executable, '-m', 'smfnet.scoring.cli', '--ir', 'nowhere', '--vi', 'nowhere', '--fused', '.'],
+        capture_output=True,
+        text=True,
+    )
     assert r.returncode == 1 and 'nowhere' in r.stderr and 'Traceback' not in r.stderr and r.stdout == ''
 
 def test_metrics_are_chosen(folders, capsys, tmp_path):
-    src = ('--ir', folders/'ir', '--vi', folders/'vi', '--fused', folders/'avg', '--fused', folders/'max', '--csv', tmp_path/'o.csv')
+    src = (
+        '--ir',
+        folders / 'ir',
+        '--vi',
+        folders / 'vi',
+        '--fused',
+        folders / 'avg',
+        '--fused',
+        folders / 'max',
+        '--csv',
+        tmp_path / 'o.csv',
+    )
     code,out,_ = call(capsys, *src, '--metrics', 'all')
-    assert code == 0 and (tmp_path/'o.csv').read_text().split('\n')[0] == 'name,method,EN,SD,SF,MI,SCD,VIF,Qabf,AG,SSIM,Eq29,Eq30,sky'
+    assert (
+        code == 0
+        and (tmp_path / 'o.csv').read_text().split('\n')[0]
+        == 'name,method,EN,SD,SF,MI,SCD,VIF,Qabf,AG,SSIM,Eq29,Eq30,sky'
+    )
     assert 'larger is better, for Eq29 and Eq30 smaller; * best' in out
     best = next(l for l in out.split('\n') if l.startswith('max'))
     assert '0.0000*' in best # the maximum is what Eq. 29 asks for

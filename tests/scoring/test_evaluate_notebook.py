@@ -9,9 +9,23 @@ def test_run_notebook(tmp_path, folders):
     "Baselines and a folder of fused images through papermill."
     papermill = pytest.importorskip('papermill')
     for k in ('ir','vi'):
-        for f in list_images(folders/k).values(): (tmp_path/'mine'/k).mkdir(parents=True, exist_ok=True); (tmp_path/'mine'/k/f.name).write_bytes(f.read_bytes())
-    papermill.execute_notebook(project_root()/'nbs'/'evaluate.ipynb', tmp_path/'o.ipynb', kernel_name='python3', progress_bar=False, cwd=tmp_path,
-        parameters=dict(datasets=str(tmp_path/'mine'), methods='average,laplacian', fused=f"saved={folders/'max'}", shown=1, out='out'))
+        for f in list_images(folders / k).values():
+            (tmp_path / 'mine' / k).mkdir(parents=True, exist_ok=True)
+            (tmp_path / 'mine' / k / f.name).write_bytes(f.read_bytes())
+    papermill.execute_notebook(
+        project_root() / 'nbs' / 'evaluate.ipynb',
+        tmp_path / 'o.ipynb',
+        kernel_name='python3',
+        progress_bar=False,
+        cwd=tmp_path,
+        parameters=dict(
+            datasets=str(tmp_path / 'mine'),
+            methods='average,laplacian',
+            fused=f"saved={folders / 'max'}",
+            shown=1,
+            out='out',
+        ),
+    )
     got = json.loads((tmp_path/'out'/'evaluate.json').read_text())
     assert {r['method']: r['images'] for r in got['means']['mine']} == {'average':4, 'laplacian':4, 'saved':4}
     assert len(read_rows(tmp_path/'out'/'rows.csv')) == 12
@@ -22,5 +36,11 @@ def test_a_method_without_images_stops_the_notebook(tmp_path, folders):
     papermill = pytest.importorskip('papermill')
     (tmp_path/'empty').mkdir()
     with pytest.raises(papermill.PapermillExecutionError, match='no fused image of scenes for lost'):
-        papermill.execute_notebook(project_root()/'nbs'/'evaluate.ipynb', tmp_path/'o.ipynb', kernel_name='python3', progress_bar=False, cwd=tmp_path,
-            parameters=dict(datasets='scenes', scenes=1, methods='average', fused=f"lost={tmp_path/'empty'}"))
+        papermill.execute_notebook(
+            project_root() / 'nbs' / 'evaluate.ipynb',
+            tmp_path / 'o.ipynb',
+            kernel_name='python3',
+            progress_bar=False,
+            cwd=tmp_path,
+            parameters=dict(datasets='scenes', scenes=1, methods='average', fused=f"lost={tmp_path / 'empty'}"),
+        )

@@ -20,7 +20,8 @@ def test_radar_reaches_the_rim_where_a_method_is_best():
 
 def test_radar_tells_methods_apart_in_three_ways():
     lines = radar({str(i): dict.fromkeys(METRICS, 1. + i) for i in range(4)}).get_lines()
-    for look in (plt.Line2D.get_color, plt.Line2D.get_linestyle, plt.Line2D.get_marker): assert len({look(l) for l in lines}) == 4
+    for look in (plt.Line2D.get_color, plt.Line2D.get_linestyle, plt.Line2D.get_marker):
+        assert len({look(l) for l in lines}) == 4
 
 def test_radar_of_negative_and_zero_means():
     ax = radar({'a': dict(SCD=-1., EN=0.), 'b': dict(SCD=.5, EN=0.)}, ['SCD','EN'])

@@ -31,14 +31,18 @@ def test_recorded_means_are_those_of_the_recorded_images():
         assert len(rows) == int(r['images']) == len({o['name'] for o in rows})
         mean = summary(rows)[0]
         for k in ALL_METRICS:
-            if k in METRICS or not math.isnan(r.get(k, math.nan)): assert math.isclose(r[k], mean[k], abs_tol=2e-6), (r['method'], r['dataset'], k)
+            if k in METRICS or not math.isnan(r.get(k, math.nan)):
+                assert math.isclose(r[k], mean[k], abs_tol=2e-6), (r['method'], r['dataset'], k)
 
 def test_recorded_calibration_is_the_published_row():
     rows = [r for r in recorded() if r['method'] == 'DIDFuse']
     if not rows: pytest.skip('no calibration row is recorded')
     paper = next(r for r in wide(published(1), 'TNO') if r['method'] == 'DIDFuse')
     for k in METRICS:
-        if k in paper: assert abs(rows[0][k]/paper[k] - 1) < (3e-4 if k == 'VIF' else 1e-4), k # VIF: 0.59296 measured, 0.5931 printed
+        if k in paper:
+            assert abs(rows[0][k] / paper[k] - 1) < (3e-4 if k == 'VIF' else 1e-4), (
+                k
+            )  # VIF: 0.59296 measured, 0.5931 printed
 
 def test_recorded_weights_are_the_shipped_ones():
     rows = [r for r in recorded() if r['weights_sha256']]
@@ -48,20 +52,29 @@ def test_recorded_weights_are_the_shipped_ones():
 
 def test_readme_shows_what_is_recorded():
     readme = ROOT/'README.md'
-    if not readme.exists() or START not in readme.read_text(encoding='utf-8'): pytest.skip('README has no results block')
+    if not readme.exists() or START not in readme.read_text(encoding='utf-8'):
+        pytest.skip('README has no results block')
     text = readme.read_text(encoding='utf-8')
     if not recorded() and not text.split(START)[1].split(END)[0].strip(): return # nothing recorded, nothing shown
     assert text == readme_block(text, render_results()), 'stale: run smfnet_evaluate --readme'
 
 def test_score_weights_end_to_end(tmp_path):
-    "A network with random weights, on a data root of two small pairs: recorded in both protocols, resumed without fusing."
+    "Random weights on a data root of two small pairs: recorded in both protocols, resumed without fusing."
     torch.manual_seed(0)
     model = SMFNet(MODEL_PRESETS['smoke'])
     save_checkpoint(model, tmp_path/'w.safetensors', seed=7)
     for p in scene_pairs(2, size=(64,80)):
         for k in ('ir','vi'): write_image(tmp_path/'data'/'TNO'/'test'/k/f'{p.name}.png', getattr(p, k))
         write_image(tmp_path/'data'/'fused'/'DIDFuse'/'TNO'/f'{p.name}.png', p.vi)
-    args = dict(weights=str(tmp_path/'w.safetensors'), datasets=('TNO/test',), results=tmp_path/'r', out=tmp_path/'o', data=tmp_path/'data', workers=1, progress=False)
+    args = dict(
+        weights=str(tmp_path / 'w.safetensors'),
+        datasets=('TNO/test',),
+        results=tmp_path / 'r',
+        out=tmp_path / 'o',
+        data=tmp_path / 'data',
+        workers=1,
+        progress=False,
+    )
     lines = score_weights(**args)
     assert [(r['method'], r['protocol']) for r in lines[:2]] == [('SMFNet','none'), ('SMFNet','minmax')]
     assert lines[0]['weights_sha256'] == weights_hash(model.state_dict())[:12] and lines[0]['seed'] == 7
@@ -69,8 +82,12 @@ def test_score_weights_end_to_end(tmp_path):
     files = {f: f.stat().st_mtime_ns for f in (tmp_path/'o').rglob('*.png')}
     assert len(files) == 2*2*(1 + len(BASELINES))
     again = score_weights(**args)
-    assert [{k: v for k,v in r.items() if v == v} for r in again] == [{k: v for k,v in r.items() if v == v} for r in lines] and {f: f.stat().st_mtime_ns for f in files} == files
-    assert '**TNO/test** (2 pairs)' in render_results(tmp_path/'r') and 'SMFNet | published' in render_results(tmp_path/'r')
+    assert [{k: v for k, v in r.items() if v == v} for r in again] == [
+        {k: v for k, v in r.items() if v == v} for r in lines
+    ] and {f: f.stat().st_mtime_ns for f in files} == files
+    assert '**TNO/test** (2 pairs)' in render_results(tmp_path / 'r') and 'SMFNet | published' in render_results(
+        tmp_path / 'r'
+    )
 
 # how it is recorded
 
@@ -84,14 +101,26 @@ def test_recording_twice_replaces_the_line_and_keeps_the_others(tmp_path, rows):
     record_results(rows['laplacian'], 'laplacian', 'scenes', sha256='0123456789abcdef', seed=3, results=tmp_path)
     record_results(rows['average'], 'average', 'scenes', results=tmp_path)
     kept = read_rows(tmp_path/'ivf.csv', 'all')
-    assert [(r['method'], r['weights_sha256'], r['images'], r['seed']) for r in kept] == [('average','','2',''), ('laplacian','0123456789ab','2','3')]
+    assert [(r['method'], r['weights_sha256'], r['images'], r['seed']) for r in kept] == [
+        ('average', '', '2', ''),
+        ('laplacian', '0123456789ab', '2', '3'),
+    ]
     assert kept[0]['date'] != '2026-01-01'
     assert kept[0]['Eq29'] == pytest.approx(summary(rows['average'])[0]['Eq29'], abs=1e-6)
-    assert sorted(p.name for p in (tmp_path/'images').iterdir()) == ['scenes-average-none.csv', 'scenes-laplacian-none.csv']
-    with pytest.raises(ValueError, match='protocol'): record_results(rows['average'], 'average', 'scenes', protocol='stretched', results=tmp_path)
+    assert sorted(p.name for p in (tmp_path / 'images').iterdir()) == [
+        'scenes-average-none.csv',
+        'scenes-laplacian-none.csv',
+    ]
+    with pytest.raises(ValueError, match='protocol'):
+        record_results(rows['average'], 'average', 'scenes', protocol='stretched', results=tmp_path)
 
 def test_lines_of_before_the_picture_measures_are_read_and_kept(tmp_path, rows):
-    (tmp_path/'ivf.csv').write_text(','.join(('method','weights_sha256','protocol','dataset','images','seed','date',*METRICS)) + '\nold,,none,scenes,2,,2026-01-01' + ',1.5'*9 + '\n')
+    (tmp_path / 'ivf.csv').write_text(
+        ','.join(('method', 'weights_sha256', 'protocol', 'dataset', 'images', 'seed', 'date', *METRICS))
+        + '\nold,,none,scenes,2,,2026-01-01'
+        + ',1.5' * 9
+        + '\n'
+    )
     assert '| old |' in render_results(tmp_path) and 'Eq29 |' not in render_results(tmp_path)
     record_results(rows['average'], 'average', 'scenes', results=tmp_path)
     new,old = read_rows(tmp_path/'ivf.csv', 'all')
@@ -104,7 +133,9 @@ def test_readme_is_rendered_between_its_markers(tmp_path, rows):
     with pytest.raises(ValueError, match='needs the line'): readme_block('no markers', 'new')
     record_results(rows['average'], 'average', 'scenes', results=tmp_path)
     (tmp_path/'R.md').write_text(f'# T\n{START}\n{END}\n')
-    assert 'was updated' in update_readme(tmp_path/'R.md', tmp_path) and 'up to date' in update_readme(tmp_path/'R.md', tmp_path)
+    assert 'was updated' in update_readme(tmp_path / 'R.md', tmp_path) and 'up to date' in update_readme(
+        tmp_path / 'R.md', tmp_path
+    )
     assert render_results(tmp_path) in (tmp_path/'R.md').read_text()
     with pytest.raises(FileNotFoundError, match='does not exist'): update_readme(tmp_path/'no.md', tmp_path)
 
@@ -113,9 +144,15 @@ def test_an_image_is_fused_once_and_an_interrupted_run_goes_on(tmp_path):
     def counted(ir, vi): calls.append(1); return average(ir, vi)
     for p in scene_pairs(2, size=(64,80)):
         for k in ('ir','vi'): write_image(tmp_path/'set'/k/f'{p.name}.png', getattr(p, k))
-    run = lambda: R._score_method('average', counted, tmp_path/'set', tmp_path/'run', results=tmp_path/'r', progress=False)
+    run = lambda: R._score_method(
+        'average', counted, tmp_path / 'set', tmp_path / 'run', results=tmp_path / 'r', progress=False
+    )
     first, again = run(), run()
-    assert len(calls) == 2 and [r['protocol'] for r in first] == ['none','minmax'] and [r['EN'] for r in first] == [r['EN'] for r in again]
+    assert (
+        len(calls) == 2
+        and [r['protocol'] for r in first] == ['none', 'minmax']
+        and [r['EN'] for r in first] == [r['EN'] for r in again]
+    )
     assert first[1]['SD'] > first[0]['SD']
     for f in (tmp_path/'run'/'set'/'minmax').iterdir(): x = read_image(f); assert (x.min(), x.max()) == (0, 1)
     next((tmp_path/'run'/'set'/'none').iterdir()).unlink()

@@ -8,7 +8,17 @@ from smfnet.data.scenes.render import scene_pairs
 from smfnet.metrics.paper import METRICS
 from smfnet.network.model import MODEL_PRESETS, SMFNet
 from smfnet.scoring.baselines import average
-from smfnet.scoring.sets import evaluate_sets, means_by_set, method_files, named_methods, named_sets, network_method, results_folder, set_name, slug
+from smfnet.scoring.sets import (
+    evaluate_sets,
+    means_by_set,
+    method_files,
+    named_methods,
+    named_sets,
+    network_method,
+    results_folder,
+    set_name,
+    slug,
+)
 
 def test_names_hide_the_machine():
     assert slug('TNO/test') == 'TNO-test' and (set_name('TNO/test'), set_name('/data/mine')) == ('TNO/test', 'mine')
@@ -32,7 +42,8 @@ def test_methods_by_name(folders):
     assert named_methods('average', f"mine={folders/'avg'}") == {'average':average, 'mine':folders/'avg'}
     assert named_methods(None, f"mine={folders/'avg'}") == {'mine':folders/'avg'}
     with pytest.raises(ValueError, match="'CDDFuse' is unknown; there are average"): named_methods('CDDFuse')
-    with pytest.raises(ValueError, match="two methods are called 'average'"): named_methods('average', f"average={folders/'avg'}")
+    with pytest.raises(ValueError, match="two methods are called 'average'"):
+        named_methods('average', f"average={folders / 'avg'}")
     for nothing in (None, ''):
         with pytest.raises(ValueError, match='no method'): named_methods(nothing)
 
@@ -40,12 +51,16 @@ def test_a_network_is_a_method(pairs):
     torch.manual_seed(0)
     net = SMFNet(MODEL_PRESETS['smoke']).eval()
     got = network_method(net)(pairs[0].ir, pairs[0].vi)
-    with torch.no_grad(): torch.testing.assert_close(got, net(pairs[0].ir[None], pairs[0].vi[None])[0], atol=1e-6, rtol=0)
+    with torch.no_grad():
+        torch.testing.assert_close(got, net(pairs[0].ir[None], pairs[0].vi[None])[0], atol=1e-6, rtol=0)
 
 def test_where_a_folder_keeps_a_data_set(tmp_path, pairs):
     for where in ('f', 'g/TNO', 'h/TNO-test'): write_image(tmp_path/where/f'{pairs[0].name}.png', pairs[0].ir)
     for f in 'fgh': assert list(method_files(pairs, tmp_path/f, 'TNO/test')) == [pairs[0].name]
-    assert method_files(pairs, tmp_path/'g', 'MSRS/test') is None and method_files(pairs, tmp_path/'nowhere', 'TNO/test') is None
+    assert (
+        method_files(pairs, tmp_path / 'g', 'MSRS/test') is None
+        and method_files(pairs, tmp_path / 'nowhere', 'TNO/test') is None
+    )
 
 @pytest.fixture
 def study(tmp_path, pairs):
@@ -57,7 +72,9 @@ def test_a_study_has_a_row_for_every_image(study):
     said = []
     rows = evaluate_sets(sets, {'average':average, 'saved':saved}, log=said.append)
     assert list(rows[0]) == ['dataset','method','protocol','name',*METRICS]
-    assert [(r['dataset'], r['method']) for r in rows] == [('one','average')]*2 + [('one','saved')]*2 + [('two','average')]
+    assert [(r['dataset'], r['method']) for r in rows] == [('one', 'average')] * 2 + [('one', 'saved')] * 2 + [
+        ('two', 'average')
+    ]
     assert said == ['saved has no image of two and is left out there']
     a,b = means_by_set(rows)['one']
     assert (a['method'], b['method'], b['images'], b['protocol']) == ('average','saved',2,'none')
@@ -66,8 +83,16 @@ def test_a_study_has_a_row_for_every_image(study):
 def test_a_method_without_any_image_is_an_error_that_names_it(study, tmp_path):
     sets,saved = study
     write_image(tmp_path/'empty'/'stranger.png', torch.rand(1,64,80))
-    with pytest.raises(ValueError, match=f"no fused image of one, two for lost .{tmp_path/'empty'}.;"): evaluate_sets(sets, {'saved':saved, 'lost':tmp_path/'empty'})
+    with pytest.raises(ValueError, match=f"no fused image of one, two for lost .{tmp_path / 'empty'}.;"):
+        evaluate_sets(sets, {'saved': saved, 'lost': tmp_path / 'empty'})
 
 def test_a_study_in_the_other_protocol(study):
-    rows = {m: evaluate_sets({'one':study[0]['one']}, {'average':average}, minmax=m, metrics='SD,sky') for m in (False, True)}
-    assert rows[True][0]['protocol'] == 'minmax' and rows[True][0]['SD'] > rows[False][0]['SD'] and 'EN' not in rows[True][0]
+    rows = {
+        m: evaluate_sets({'one': study[0]['one']}, {'average': average}, minmax=m, metrics='SD,sky')
+        for m in (False, True)
+    }
+    assert (
+        rows[True][0]['protocol'] == 'minmax'
+        and rows[True][0]['SD'] > rows[False][0]['SD']
+        and 'EN' not in rows[True][0]
+    )

@@ -23,10 +23,21 @@ def test_95_percent_intervals_cover_about_95_percent():
 def test_the_interval_agrees_with_scipy():
     stats = pytest.importorskip('scipy.stats')
     d = np.random.default_rng(2).normal(.3, 1, 60)
-    ours, theirs = bootstrap(d), stats.bootstrap((d,), np.mean, method='percentile', n_resamples=5000).confidence_interval
+    ours, theirs = (
+        bootstrap(d),
+        stats.bootstrap((d,), np.mean, method='percentile', n_resamples=5000).confidence_interval,
+    )
     assert ours == pytest.approx(tuple(theirs), abs=.03)
 
-@pytest.mark.parametrize('d,kw,word', [([], {}, 'one per image'), ([[1.]], {}, 'one per image'), ([1.], dict(level=95), 'level'), ([1., math.nan], {}, 'NaN')])
+@pytest.mark.parametrize(
+    'd,kw,word',
+    [
+        ([], {}, 'one per image'),
+        ([[1.0]], {}, 'one per image'),
+        ([1.0], dict(level=95), 'level'),
+        ([1.0, math.nan], {}, 'NaN'),
+    ],
+)
 def test_bad_differences_are_refused(d, kw, word):
     with pytest.raises(ValueError, match=word): bootstrap(d, **kw)
 
@@ -35,8 +46,14 @@ def rows(**columns): return [dict(name=str(i), **dict(zip(columns, v))) for i,v 
 def test_a_comparison_is_antisymmetric(pairs):
     a,b = (evaluate_pairs(pairs, f) for f in (laplacian, average))
     for p,q in zip(compare(a, b), compare(b, a)):
-        assert p['difference'] == pytest.approx(-q['difference'], abs=1e-12) and (p['verdict'], q['verdict']) in (('a','b'), ('b','a'), ('undecided','undecided'))
-    assert {c['metric']: c['verdict'] for c in compare(a, b)}['SF'] == 'a' # selection keeps contrast, averaging halves it
+        assert p['difference'] == pytest.approx(-q['difference'], abs=1e-12) and (p['verdict'], q['verdict']) in (
+            ('a', 'b'),
+            ('b', 'a'),
+            ('undecided', 'undecided'),
+        )
+    assert {c['metric']: c['verdict'] for c in compare(a, b)}[
+        'SF'
+    ] == 'a'  # selection keeps contrast, averaging halves it
     assert {c['verdict'] for c in compare(a, a)} == {'undecided'}
 
 def test_smaller_is_better_for_the_two_distances():
@@ -49,7 +66,9 @@ def test_an_image_without_sky_is_left_out_of_sky_alone():
     nan = math.nan
     a,b = rows(EN=[1.,2.,3.], sky=[.9,nan,.8]), rows(EN=[1.,2.,3.], sky=[.5,nan,.3])
     got = {c['metric']: c for c in compare(a, b)}
-    assert (got['EN']['images'], got['sky']['images'], got['sky']['verdict']) == (3, 2, 'a') and got['sky']['a'] == pytest.approx(.85)
+    assert (got['EN']['images'], got['sky']['images'], got['sky']['verdict']) == (3, 2, 'a') and got['sky'][
+        'a'
+    ] == pytest.approx(0.85)
     assert [c['metric'] for c in compare(rows(EN=[1.], sky=[nan]), rows(EN=[1.], sky=[nan]))] == ['EN']
 
 def test_one_image_decides_nothing():

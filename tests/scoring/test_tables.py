@@ -13,7 +13,7 @@ def test_published_tables_agree_with_each_other():
     assert names[0] == names[1] == names[2] and len(names[0]) == 10
 
 def test_marks_of_table_1_are_the_papers():
-    "Best and second best as the paper's text states: highest EN, AG, VIF, Qabf and SF of all; second-best MI and SSIM on TNO."
+    "As the paper's text states: highest EN, AG, VIF, Qabf and SF of all; second-best MI and SSIM on TNO."
     row = next(l for l in table1([], 'TNO').split('\n') if l.startswith('| SMFNet')).split(' | ')
     cell = dict(zip(METRICS, row[3:]))
     assert all(cell[k].startswith('**') for k in ('EN','SF','VIF','Qabf','AG'))
@@ -49,16 +49,22 @@ def test_a_distance_is_best_where_it_is_smallest():
 
 def test_notations():
     small = [dict(method='a|b', EN=1.), dict(method='<b>', EN=2.)]
-    assert format_table(small, ['EN'], ['method']) == '| method | EN |\n| --- | --: |\n| a\\|b | <u>1.0000</u> |\n| <b> | **2.0000** |'
+    assert (
+        format_table(small, ['EN'], ['method'])
+        == '| method | EN |\n| --- | --: |\n| a\\|b | <u>1.0000</u> |\n| <b> | **2.0000** |'
+    )
     assert '<td>&lt;b&gt;</td><td><b>2.0000</b></td>' in format_table(small, ['EN'], ['method'], 'html')
 
-def measured(protocol='none', **more): return dict(method='x', protocol=protocol, images=3, **dict.fromkeys(METRICS, 1.), **more)
+def measured(protocol='none', **more):
+    return dict(method='x', protocol=protocol, images=3, **dict.fromkeys(METRICS, 1.0), **more)
 
 def test_table_1_with_measured_rows():
     md = table1([measured()], 'TNO')
     assert md.count('\n') == 1 + 10 + 1 and '| x | measured, 3 pairs | as fused |' in md
     assert '| SMFNet | published | each image stretched to [0, 1] | **7.1106** |' in md
-    assert table1([measured()], 'TNO', methods=('SMFNet',)).count('published') == 1 and 'published' not in table1([measured()], 'scenes')
+    assert table1([measured()], 'TNO', methods=('SMFNet',)).count('published') == 1 and 'published' not in table1(
+        [measured()], 'scenes'
+    )
 
 def test_measures_of_the_picture_are_columns_where_they_were_taken():
     head = lambda *rows: table1(list(rows), 'TNO').split('\n')[0].strip('| ').split(' | ')

@@ -21,7 +21,7 @@ def test_yolo_text(tmp_path):
     with pytest.raises(ValueError, match='with a class of 0, 2'): read_yolo(written(tmp_path/'b.txt', '7 .2 .5 .2 .2\n'), (0,2))
 
 def test_voc_annotation_counts_from_one(tmp_path):
-    assert np.allclose(read_voc(written(tmp_path/'a.xml', XML.format('People')), M3FD_CLASSES), [[0,.2,.51,.2,.8]])
+    assert np.allclose(read_voc(written(tmp_path/'a.xml', XML.format('People')), M3FD_CLASSES), [[0,.2,.5,.2,.8]])
     with pytest.raises(ValueError, match="the class 'cow'"): read_voc(written(tmp_path/'b.xml', XML.format('cow')), M3FD_CLASSES)
     with pytest.raises(ValueError, match='not whole XML'): read_voc(written(tmp_path/'b.xml', '<annotation><object>'), M3FD_CLASSES)
     with pytest.raises(ValueError, match='lacks size'): read_voc(written(tmp_path/'b.xml', '<annotation></annotation>'), M3FD_CLASSES)

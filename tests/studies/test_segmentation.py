@@ -112,7 +112,7 @@ def test_pairs_and_their_labels(tmp_path):
     with pytest.raises(ValueError, match='no label image for 1 of 10 pairs'): segmentation_pairs(str(tmp_path/'mine'))
 
 def test_task_is_the_papers_and_presets_differ():
-    pairs = segmentation_pairs(size=(32,48), scenes=2)
+    pairs = segmentation_pairs(size=(64,64), scenes=2)
     task = segmentation_task(pairs, 'paper')
     assert task.budget() == '300 epochs of 8 at 640x480, sgd 0.01 constant' and task.config.train.total_steps(784) == 300*98
     assert len({segmentation_task(pairs, p).key for p in ('paper','gpu','cpu','smoke')}) == 4

@@ -2,8 +2,6 @@
 import os, random
 import pytest
 import torch
-from smfnet.data.archive import pack_patches
-from smfnet.data.datasets import find_pairs
 from smfnet.data.images import write_image
 from smfnet.data.scenes.render import scene_pairs
 from smfnet.losses.stage_one import LossWeights
@@ -27,14 +25,10 @@ def test_stage_two_starts_from_the_newest_stage_one(tmp_path, toy):
     assert stage_one_weights(runs=tmp_path/'none') == weights_path('stage1') == stage_one_weights('stage1')
     with pytest.raises(ValueError, match='train stage 1 again'): start_model(TrainConfig(stage=2), ModelConfig(), runs=tmp_path)
 
-@pytest.fixture(scope='module')
-def make(tmp_path_factory):
-    "`make_trainer` for the smallest of runs, on patches that lie packed on disk."
-    d = tmp_path_factory.mktemp('data')
-    for m in ('ir','vi'): write_image(d/f'{m}/0.png', torch.rand(48, 48, generator=torch.Generator().manual_seed(len(m))))
-    archive = pack_patches(find_pairs(str(d)), d/'p.npy', 32, 16)
-    def make(folder, **over): return make_trainer(**(dict(stage=1, data=str(archive), preset='smoke', model='smoke', out=folder, device='cpu', steps=2, scenes=1) | over))
-    return make
+@pytest.fixture
+def make(archive):
+    "`make_trainer` for the smallest of runs, on packed patches."
+    return lambda folder, **over: make_trainer(**(dict(stage=1, data=archive, preset='smoke', model='smoke', out=folder, device='cpu', steps=2, scenes=1) | over))
 
 def test_same_seed_same_weights_other_seed_other_weights(tmp_path, make):
     a,b,c = (weights_hash(load_model(make(tmp_path/n, seed=s).run(progress=False), 'cpu').state_dict()) for n,s in (('a',0), ('b',0), ('c',1)))

@@ -1,7 +1,6 @@
 "Curves and pictures of a run."
 import math
 import pytest
-from smfnet.data.scenes.render import scene_pairs
 from smfnet.network.weights import save_checkpoint
 from smfnet.training.launch import fresh_model
 from smfnet.training.plots import plot_log, show_held
@@ -19,7 +18,7 @@ def test_one_panel_a_term_and_a_running_mean(tmp_path):
 @pytest.mark.parametrize('stage, columns', [(1,4), (2,3)])
 def test_held_out_pairs_are_shown(tmp_path, toy, stage, columns):
     weights = save_checkpoint(fresh_model(toy.TINY), tmp_path/'a.safetensors')
-    assert len(show_held(weights, scene_pairs(2, size=(64,80)), stage).axes) == 2*columns
+    assert len(show_held(weights, toy.scenes(), stage).axes) == 2*columns
     plt.close('all')
 
 def test_a_missing_matplotlib_names_the_extra(tmp_path, monkeypatch):

@@ -3,8 +3,6 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from smfnet.data.pairs import Pair
-from smfnet.data.scenes.render import scene_pairs
 from smfnet.losses.ours import LOSS_PRESETS
 from smfnet.losses.stage_one import LossWeights, StageOneLoss
 from smfnet.losses.stage_two import StageTwoLoss
@@ -45,20 +43,20 @@ def test_every_objective_is_trained_on_as_it_says(tmp_path, toy, name):
         assert r['total'] == pytest.approx(r['intensity'] + w.alpha4*r['decomp'] + w.alpha5*r['grad'] + structure*r.get('structure', 0.), rel=1e-5)
 
 def test_held_out_pairs_are_judged_by_metrics_and_picture(toy):
-    net, pairs = fresh_model(toy.TINY).eval(), scene_pairs(2, size=(64,80))
+    net, pairs = fresh_model(toy.TINY).eval(), toy.scenes()
     row,pictures = look_at_pairs(partial(net, stage=2, features=True), pairs, StageTwoLoss())
     with torch.no_grad(): fused = [net(p.ir[None], p.vi[None])[0,0] for p in pairs]
     for k,f in (('EN', score), ('edges', picture_measures)):
         assert row[k] == pytest.approx(np.mean([float(f(o, p.ir[0], p.vi[0])[k]) for o,p in zip(fused, pairs)]), abs=1e-9)
-    assert [p.shape for p in pictures] == [(64,240)]*2 and (pictures[0][:,80:160] == pairs[0].vi[0].numpy()).all()
+    assert [p.shape for p in pictures] == [(48,168)]*2 and (pictures[0][:,56:112] == pairs[0].vi[0].numpy()).all()
     row,pictures = look_at_pairs(partial(net, stage=1, features=True), pairs, StageOneLoss())
-    assert pictures[1].shape == (64,320) and {'total','ssim_ir','decomp'} <= set(row)
+    assert pictures[1].shape == (48,224) and {'total','ssim_ir','decomp'} <= set(row)
 
 def test_a_measure_that_no_pair_has_is_left_out(toy, monkeypatch):
     import smfnet.training.stages as stages
     net, values = partial(fresh_model(toy.TINY), stage=2, features=True), iter([.5, float('nan'), float('nan')])
     monkeypatch.setattr(stages, 'picture_measures', lambda *_: dict(sky=next(values)))
-    pairs = scene_pairs(2, size=(64,80))
+    pairs = toy.scenes()
     assert look_at_pairs(net, pairs, StageTwoLoss())[0]['sky'] == .5
     assert 'sky' not in look_at_pairs(net, pairs[:1], StageTwoLoss())[0]
 
@@ -66,8 +64,7 @@ def test_pictures_of_several_sizes_make_one():
     assert _strip([np.zeros((2,3)), np.zeros((1,5))]).tolist() == [[0,0,0,1,1]]*2 + [[0]*5]
 
 def test_the_averaged_weights_are_watched_and_saved(tmp_path, toy):
-    held = scene_pairs(1, size=(64,80))
-    held = [Pair(held[0].ir[:,:32,:40], held[0].vi[:,:32,:40], 'small'), *held] # the first is too small for VIF
+    held = toy.scenes(1, (32,40)) + toy.scenes(1) # the first is too small for VIF
     t = toy.trainer(tmp_path, stage=2, batch=2, ema=.9, validate_every=1, held=held)
     path = t.run(progress=False)
     assert [r['step'] for r in read_log(tmp_path, 'validation.jsonl')] == [4] and [p.name for p in (tmp_path/'validation').iterdir()] == ['0000004.png']

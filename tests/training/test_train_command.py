@@ -30,13 +30,13 @@ def needed_by_us():
     while f and 'importlib' in f.f_code.co_filename: f = f.f_back
     return f is not None and f.f_globals.get('__name__', '').startswith('smfnet')
 
-def test_training_needs_little(tmp_path, toy):
+def test_training_needs_little(tmp_path, toy, archive):
     "On a machine with torch, numpy, einops, safetensors, Pillow and tqdm alone a run goes through; a picture of it names what is missing."
     def go():
         for k in [k for k in sys.modules if k.partition('.')[0] in ('smfnet','matplotlib','skimage','kornia','accelerate','pooch','fastcore','IPython','scipy')]: del sys.modules[k]
         sys.meta_path.insert(0, Only())
         from smfnet.training.launch import make_trainer
-        make_trainer(1, preset='smoke', model='smoke', out=tmp_path, device='cpu', steps=1, scenes=1).run(progress=False)
+        make_trainer(1, archive, preset='smoke', model='smoke', out=tmp_path, device='cpu', steps=1).run(progress=False)
         from smfnet.training.plots import plot_log
         with pytest.raises(ImportError, match=r'smfnet\[plot\]'): plot_log(tmp_path)
     toy.finish(toy.fork(go))

@@ -19,11 +19,20 @@ def half_then_whole(tensors, path, metadata):
         Path(path).write_bytes(data[:n])
         time.sleep(.02)
 
+def line(folder, on_step=None, **over):
+    "A straight line through points, with random numbers in its objective."
+    def squares(net, x, y):
+        e = (net(x + .01*torch.randn_like(x)) - y).square().mean()
+        return e, dict(error=e.item()) # a term may be a number
+    x = torch.linspace(0, 1, 64)[:,None]
+    torch.manual_seed(0)
+    return Trainer(nn.Linear(1,1), squares, list(zip(x, 3*x-1)), folder, TrainConfig(**(dict(steps=60, batch=16, lr=.1, clip=0, device='cpu', schedule='cosine') | over)), on_step=on_step)
+
 def test_ten_kills_change_nothing(tmp_path, toy):
     "SIGKILL after a random step, or in the middle of writing a state: losses and weights are those of a run that nobody killed."
     def to_the_end(folder, slow=False):
         if slow: state.save_file = half_then_whole
-        toy.trainer(folder, steps=34, batch=2, ema=.9, augment=True, save_steps=1).run(progress=False)
+        line(folder, lambda *_: time.sleep(.01), ema=.9, save_steps=1).run(progress=False)
     rng, cut = random.Random(0), tmp_path/'cut'
     toy.finish(toy.fork(to_the_end, tmp_path/'whole'))
     lines = lambda: (cut/'log.jsonl').read_text().count('\n') if (cut/'log.jsonl').exists() else 0
@@ -31,16 +40,17 @@ def test_ten_kills_change_nothing(tmp_path, toy):
     during = 0
     for k in range(10):
         p, goal = toy.fork(to_the_end, cut, k%2 == 1), lines() + rng.randint(1, 2)
-        while p.is_alive() and lines() < goal: time.sleep(.002)
+        while p.is_alive() and lines() < goal: time.sleep(.001)
         if k%2:
             old = set(parts())
-            while p.is_alive() and not set(parts()) - old: time.sleep(.002)
-        else: time.sleep(rng.uniform(0, .05))
+            while p.is_alive() and not set(parts()) - old: time.sleep(.001)
+        else: time.sleep(rng.uniform(0, .02))
         p.kill(); toy.finish(p, -signal.SIGKILL)
         if k%2 and parts(): during += 1
     assert during >= 3, 'no kill came while a state was written'
     toy.finish(toy.fork(to_the_end, cut))
-    assert toy.outcome(cut) == toy.outcome(tmp_path/'whole') and len(toy.rows(cut)) == 34
+    assert (cut/'state.safetensors').read_bytes() == (tmp_path/'whole/state.safetensors').read_bytes()
+    assert toy.rows(cut) == toy.rows(tmp_path/'whole') and len(toy.rows(cut)) == 60
 
 def test_sigterm_saves_and_stops(tmp_path, toy):
     p = toy.fork(lambda: toy.trainer(tmp_path, steps=10**6).run(progress=False))
@@ -140,21 +150,12 @@ def test_recomputing_changes_no_gradient(toy):
     with pytest.raises(ValueError, match='no blocks'):
         with recomputed(nn.Linear(1,1), ()): pass
 
-def line(folder, on_step=None, **over):
-    "A straight line through points, with random numbers in its objective."
-    def squares(net, x, y):
-        e = (net(x + .01*torch.randn_like(x)) - y).square().mean()
-        return e, dict(error=e.item()) # a term may be a number
-    x = torch.linspace(0, 1, 64)[:,None]
-    torch.manual_seed(0)
-    return Trainer(nn.Linear(1,1), squares, list(zip(x, 3*x-1)), folder, TrainConfig(**(dict(steps=60, batch=16, lr=.1, clip=0, device='cpu', schedule='cosine') | over)), on_step=on_step)
-
 @pytest.mark.parametrize('optimizer', ['adam','adamw','sgd'])
 def test_any_network_on_any_objective(tmp_path, optimizer):
     whole = line(tmp_path/'a', optimizer=optimizer)
     assert whole.run(progress=False) == tmp_path/'a/state.safetensors'
     errors = [r['error'] for r in read_log(tmp_path/'a')]
-    assert sum(errors[-8:]) < sum(errors[:8])/20
+    assert sum(errors[-8:]) < sum(errors[:8])/10
     cut = line(tmp_path/'b', lambda s,_: setattr(cut, 'stop', s == 25), optimizer=optimizer); cut.run(progress=False)
     again = line(tmp_path/'b', optimizer=optimizer); again.run(progress=False)
     assert (cut.done, again.done) == (25, 60) and again.net.weight.equal(whole.net.weight)

@@ -1,19 +1,13 @@
-"What only a GPU can show: the same images as on a CPU, training at every precision, a step recorded as a CUDA graph. Skipped where there is none."
+"What only a GPU can show of training: every precision, a step recorded as a CUDA graph, nothing left behind. Skipped where there is none."
 import pytest
 import torch
-from smfnet.core.devices import set_seed
-from smfnet.fusing.api import fuse
-from smfnet.fusing.folders import fuse_files
+from smfnet.losses.ours import OurLossWeights
+from smfnet.network.model import MODEL_PRESETS
 from smfnet.network.weights import load_model
-from smfnet.data.images import read_image, write_image
-from smfnet.losses.stage_one import LossWeights
-from smfnet.network.model import MODEL_PRESETS, SMFNet
-from smfnet.network.weights import load_model
-from smfnet.data.scenes.render import scene_pairs
-from smfnet.fusing.tiles import stream
 from smfnet.training.config import TrainConfig
+from smfnet.training.launch import fresh_model
+from smfnet.training.stages import SMFNetTrainer
 from smfnet.training.state import read_log
-from smfnet.training.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs an NVIDIA GPU')
 
@@ -25,38 +19,17 @@ def exact():
     yield
     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = old
 
-def pair():
-    p = scene_pairs(1, seed=3, size=(120,160))[0]
-    return p.ir[None], p.vi[None]
-
-def toy(n=8, side=48):
+def smooth_pairs(n=8, side=48):
     g = torch.Generator().manual_seed(5)
     smooth = torch.nn.AvgPool2d(5, 1, 2)
     return [tuple(smooth(torch.rand(2, 1, side, side, generator=g))) for _ in range(n)]
 
 def losses(folder, device='cuda', stop=None, resume='auto', **over):
-    set_seed(0)
     cfg = TrainConfig(**(dict(stage=2, steps=8, batch=4, lr=1e-3, optimizer='muon', device=device, ema=.9) | over))
-    t = Trainer(toy(), folder, cfg, SMFNet(MODEL_PRESETS['smoke']), LossWeights(edges='signed'))
+    t = SMFNetTrainer(fresh_model(MODEL_PRESETS['smoke']), smooth_pairs(), folder, cfg, loss_weights=OurLossWeights(alpha4=2., alpha5=10., edges='signed'))
     t.on_step = lambda s,_: setattr(t, 'stop', s == stop)
     path = t.run(resume, progress=False)
     return torch.tensor([r['total'] for r in read_log(folder)]), path
-
-def test_a_gpu_fuses_what_a_cpu_fuses(exact):
-    ir,vi = pair()
-    on_cpu, on_gpu = (fuse(ir, vi, model=load_model(device=d)) for d in ('cpu','cuda'))
-    assert on_cpu.std() > .05 and (on_gpu.cpu() - on_cpu).abs().max() < 1e-4
-    half = fuse(ir, vi, model=load_model(device='cuda'), precision='bf16').cpu()
-    assert 0 < (half - on_cpu).abs().max() < .05
-    tiled = stream(load_model(device='cuda'), ir, vi, side=64)
-    assert (tiled - on_cpu).abs().max() < 1e-4
-
-def test_files(tmp_path, exact):
-    ir,vi = pair()
-    for name,x in (('ir',ir), ('vi',vi)): write_image(tmp_path/name/'a.png', x[0,0].numpy())
-    for d in ('cpu','cuda'): fuse_files(tmp_path/'ir', tmp_path/'vi', tmp_path/d, device=d)
-    a,b = (read_image(tmp_path/d/'a.png') for d in ('cpu','cuda'))
-    assert a.std() > .05 and abs(a-b).max() < 1.01/255
 
 def test_first_steps_are_those_of_a_cpu(tmp_path, exact):
     cpu,_ = losses(tmp_path/'cpu', 'cpu')
@@ -77,8 +50,7 @@ def test_a_recorded_step_is_the_step(tmp_path, over):
     plain,a = losses(tmp_path/'plain', **over)
     recorded,b = losses(tmp_path/'recorded', record=True, **over)
     assert (recorded - plain).abs().max() < 1e-2*plain[0] and len(set(recorded.tolist())) == 8
-    set_seed(0)
-    a,b,start = *(load_model(o, 'cpu').state_dict() for o in (a,b)), SMFNet(MODEL_PRESETS['smoke']).state_dict()
+    a,b,start = *(load_model(o, 'cpu').state_dict() for o in (a,b)), fresh_model(MODEL_PRESETS['smoke']).state_dict()
     distance = lambda x,y: sum((x[k]-y[k]).square().sum() for k in x)**.5
     assert distance(a, b) < .2*distance(a, start)
 
@@ -88,3 +60,13 @@ def test_a_recorded_run_stops_and_goes_on(tmp_path):
     assert len(cut) == 5 and path.name == 'state.safetensors'
     again,path = losses(tmp_path/'cut', record=True, resume='must')
     assert len(again) == 8 and (again - whole).abs().max() < 1e-2*whole[0] and path.name == 'stage2.safetensors'
+
+def test_switches_of_the_gpu_are_put_back(tmp_path):
+    before = torch.get_num_threads(), torch.backends.cudnn.benchmark, torch.cuda.get_rng_state()
+    losses(tmp_path, steps=2)
+    assert (torch.get_num_threads(), torch.backends.cudnn.benchmark) == before[:2] and torch.cuda.get_rng_state().equal(before[2])
+
+def test_compiled_steps_are_the_steps(tmp_path):
+    plain,_ = losses(tmp_path/'plain')
+    compiled,_ = losses(tmp_path/'compiled', compile=True)
+    assert (compiled - plain).abs().max() < 1e-2*plain[0]
