@@ -29,7 +29,7 @@ demo: .venv/.stamp-notebooks$(MORE)  ## fuse an embedded scene, or IR=file VI=fi
 	@mkdir -p $(RUNS)
 	@$(BIN)/papermill --log-level WARNING nbs/fuse.ipynb $(RUNS)/fuse.ipynb -k python3 \
 	    $(if $(IR),-r ir '$(IR)') $(if $(VI),-r vi '$(VI)') -r out '$(OUT)' 2> >(grep -v IPKernelApp >&2)
-	@cat "$$(dirname '$(OUT)')/fuse.txt"; echo 'notebook: $(RUNS)/fuse.ipynb'
+	@cat '$(if $(suffix $(OUT)),$(OUT)_report,$(OUT)/report)/fuse.txt'; echo 'notebook: $(RUNS)/fuse.ipynb'
 
 quick: .venv/.stamp-dev$(MORE)  ## the heart of the tests, under a minute, stops at the first failure
 	@SMFNET_DATA= $(PYTEST) -x -m 'not slow' $(QUICK)

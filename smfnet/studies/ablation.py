@@ -46,18 +46,22 @@ def grid_interval(
 def _grid(rows:list[dict], metric:str) -> tuple[dict,list,list]: # (seed, name) -> value; seeds; names
     "Values of one metric by seed and image, of one configuration and protocol."
     v = {(r['seed'], r['name']): r[metric] for r in rows}
-    if len(v) != len(rows): raise ValueError("an image occurs twice for one seed: these rows are of several configurations or protocols")
+    if len(v) != len(rows):
+        raise ValueError("an image occurs twice for one seed: these rows are of several configurations or protocols")
     return v, sorted({s for s,_ in v}), sorted({n for _,n in v})
 
 def differences(
     rows:list[dict],          # from `gather`
     protocol:str='minmax',    # of the paper's rows
     reference:str='default',  # what is subtracted
-) -> list[dict]:              # row, metric, seeds, images, difference, low, high, verdict: 'higher', 'lower' or 'undecided'
+) -> list[dict]:              # row, metric, seeds, images, difference, low, high, verdict: higher, lower, undecided
     "Every configuration minus the default on the seeds and images that both have, with intervals."
-    here = {k: [r for r in rows if r['row'] == k and r['protocol'] == protocol] for k in dict.fromkeys(r['row'] for r in rows)}
-    if not here.get(reference): raise ValueError(f"the row {reference!r}, which the others are compared with, is not among the finished runs")
-    if len({r['test_data'] for r in rows}) > 1: raise ValueError("the runs were scored on different images; they cannot be compared")
+    here = {k: [r for r in rows if r['row'] == k and r['protocol'] == protocol]
+            for k in dict.fromkeys(r['row'] for r in rows)}
+    if not here.get(reference):
+        raise ValueError(f"the row {reference!r}, which the others are compared with, is not among the finished runs")
+    if len({r['test_data'] for r in rows}) > 1:
+        raise ValueError("the runs were scored on different images; they cannot be compared")
     out = []
     for k in here:
         for m in METRICS if k != reference else ():
@@ -76,7 +80,8 @@ TABLE5 = ('EN', 'SD', 'VIF', 'SSIM') # columns of the paper's Table 5
 def paper_differences() -> dict: # (row, metric) -> difference to the default
     "Table 5 of the paper as differences to its default."
     p = {r['method']: r for r in wide(published(5))}
-    return {(k,m): p[r.paper][m] - p[ROWS['default'].paper][m] for k,r in ROWS.items() if r.paper and k != 'default' for m in TABLE5}
+    return {(k,m): p[r.paper][m] - p[ROWS['default'].paper][m] for k,r in ROWS.items() if r.paper and k != 'default'
+            for m in TABLE5}
 
 def agreement(
     diffs:list[dict], # from `differences`
@@ -112,7 +117,8 @@ def ablation_differences(
     mark = lambda r,s: f'**{s}**' if r['verdict'] != 'undecided' else s
     for k in dict.fromkeys(r['row'] for r in diffs):
         mine = {r['metric']: r for r in diffs if r['row'] == k}
-        cells = [mark(mine[m], f"{mine[m]['difference']:+.3f}") + f" [{mine[m]['low']:+.3f}, {mine[m]['high']:+.3f}]" for m in columns]
+        cells = [mark(mine[m], f"{mine[m]['difference']:+.3f}") + f" [{mine[m]['low']:+.3f}, {mine[m]['high']:+.3f}]"
+                 for m in columns]
         lines.append(f"| {ROWS[k].label} | {mine[columns[0]]['seeds']} | {' | '.join(cells)} |")
     return '\n'.join(lines)
 
@@ -120,7 +126,8 @@ def ablation_costs(
     rows:list[dict], # from `gather`
 ) -> str:            # markdown
     "Parameters, operations and time of every configuration."
-    lines = [f'| configuration | parameters, M | 10⁹ operations at {COST_SIZE[0]}×{COST_SIZE[1]} px | processor time, ms |', '| --- | --: | --: | --: |']
+    lines = [f'| configuration | parameters, M | 10⁹ operations at {COST_SIZE[0]}×{COST_SIZE[1]} px | processor time, '
+             f'ms |', '| --- | --: | --: | --: |']
     for k in dict.fromkeys(r['row'] for r in rows):
         v = [min(float(r[c]) for r in rows if r['row'] == k) for c in ('parameters_M','gflops','ms')]
         lines.append(f'| {ROWS[k].label} | {v[0]:.3f} | {v[1]:.2f} | {v[2]:.0f} |')
@@ -134,14 +141,17 @@ def plot_differences(
     "Our differences to the default with intervals (dots), and the paper's (crosses)."
     import matplotlib.pyplot as plt
     names, paper = list(dict.fromkeys(r['row'] for r in diffs)), paper_differences()
-    fig,axs = plt.subplots(1, len(columns), figsize=(1.8+1.6*len(columns), .7+.25*len(names)), sharey=True, squeeze=False, layout='constrained')
+    fig,axs = plt.subplots(1, len(columns), figsize=(1.8+1.6*len(columns), .7+.25*len(names)), sharey=True,
+                           squeeze=False, layout='constrained')
     for ax,m in zip(axs[0], columns):
         for i,k in enumerate(names):
             r = next(r for r in diffs if (r['row'], r['metric']) == (k,m))
-            ax.plot([r['low'], r['high']], [i,i], color='tab:blue', lw=2); ax.plot(r['difference'], i, 'o', color='tab:blue', ms=4)
+            ax.plot([r['low'], r['high']], [i,i], color='tab:blue', lw=2)
+            ax.plot(r['difference'], i, 'o', color='tab:blue', ms=4)
             if (k,m) in paper: ax.plot(paper[k,m], i, 'x', color='tab:red', ms=5)
         ax.axvline(0, color='gray', lw=.8); ax.set_xlabel(f'{m} − default', fontsize=8); ax.tick_params(labelsize=7)
-    axs[0,0].set_yticks(range(len(names)), [ROWS[k].label for k in names], fontsize=7); axs[0,0].set_ylim(len(names)-.5, -.5)
+    axs[0,0].set_yticks(range(len(names)), [ROWS[k].label for k in names], fontsize=7)
+    axs[0,0].set_ylim(len(names)-.5, -.5)
     return fig
 
 # %% ../../nbs/tools/ablation.ipynb #c027
@@ -157,7 +167,10 @@ def budget_text(
     net = f"{', '.join(f'{k} = {v}' for k,v in b.model.items())}" if b.model else 'as in the paper'
     first = f'weights of {b.start}' if b.start else f'{steps[0]} in stage I'
     joint = '' if medical else ', or the sum of both without two stages'
-    alphas = f"α₄ = {b.losses['alpha4']:g}, α₅ = {b.losses['alpha5']:g}" + ('' if medical else ' where a row does not change them')
+    alphas = f"α₄ = {b.losses['alpha4']:g}, α₅ = {b.losses['alpha5']:g}" + ('' if medical
+            else ' where a row does not change them')
     of = 'each kind' if medical else b.test + (f' at 1/{b.shrink} of their sides' if b.shrink > 1 else '')
-    return (f"Trained on {where}: {b.patch}×{b.patch} patches, batches of {c.batch}, Adam at {c.lr:g} ({c.schedule}); {first}, then {steps[1]} in stage II{joint}; "
-            f"{alphas}. Network: {net}. Scored on {n or b.limit or 'all'} pairs of {of}. Seeds: {', '.join(map(str, b.seeds))}.")
+    return (f"Trained on {where}: {b.patch}×{b.patch} patches, batches of {c.batch}, Adam at {c.lr:g} ({c.schedule}); "
+            f"{first}, then {steps[1]} in stage II{joint}; "
+            f"{alphas}. Network: {net}. Scored on {n or b.limit or 'all'} pairs of {of}. Seeds: "
+            f"{', '.join(map(str, b.seeds))}.")

@@ -22,7 +22,8 @@ def _check_boxes(rows:list, where:str) -> np.ndarray: # rows of (class, cx, cy, 
     "Boxes as an array; what does not lie in the image is an error."
     for i,(c,x,y,w,h) in enumerate(rows, 1):
         if not (w > 0 and h > 0 and min(x-w/2, y-h/2) > -.01 and max(x+w/2, y+h/2) < 1.01):
-            raise ValueError(f"{where}: box {i} (centre {x:.4g}, {y:.4g}, size {w:.4g} x {h:.4g}, as fractions of the image) is empty or leaves the image")
+            raise ValueError(f"{where}: box {i} (centre {x:.4g}, {y:.4g}, size {w:.4g} x {h:.4g}, as fractions of the "
+                             f"image) is empty or leaves the image")
     return np.array(rows, np.float64).reshape(-1, 5)
 
 def read_yolo(
@@ -34,8 +35,11 @@ def read_yolo(
     for i,line in enumerate(Path(path).read_text().splitlines(), 1):
         try:
             if line.strip(): rows.append([ids.index(int(line.split()[0])), *(float(o) for o in line.split()[1:5])])
-        except ValueError as e: raise ValueError(f"{path}, line {i}: {line.strip()!r} should be 'class cx cy w h' with a class of {', '.join(map(str, ids))}") from e
-        if rows and len(rows[-1]) != 5: raise ValueError(f"{path}, line {i}: {line.strip()!r} should be 'class cx cy w h'")
+        except ValueError as e:
+            raise ValueError(f"{path}, line {i}: {line.strip()!r} should be 'class cx cy w h' with a class of "
+                             f"{', '.join(map(str, ids))}") from e
+        if rows and len(rows[-1]) != 5:
+            raise ValueError(f"{path}, line {i}: {line.strip()!r} should be 'class cx cy w h'")
     return _check_boxes(rows, str(path))
 
 # %% ../../nbs/tools/boxes.ipynb #c007
@@ -51,11 +55,13 @@ def read_voc(
         w,h = (float(root.find('size').find(k).text) for k in ('width','height'))
         for o in root.iter('object'):
             name = o.find('name').text.strip()
-            if name.lower() not in names: raise ValueError(f"{path} names the class {name!r}; known are {', '.join(classes)}")
+            if name.lower() not in names:
+                raise ValueError(f"{path} names the class {name!r}; known are {', '.join(classes)}")
             x0,y0,x1,y1 = (float(o.find('bndbox').find(k).text) for k in ('xmin','ymin','xmax','ymax'))
             x0,y0 = max(x0-1, 0), max(y0-1, 0) # VOC counts pixels from 1, and the last one is inside
             rows.append([names.index(name.lower()), (x0+x1)/2/w, (y0+y1)/2/h, (x1-x0)/w, (y1-y0)/h])
-    except (AttributeError, TypeError) as e: raise ValueError(f"{path} lacks size or bndbox entries of a VOC annotation") from e
+    except (AttributeError, TypeError) as e:
+        raise ValueError(f"{path} lacks size or bndbox entries of a VOC annotation") from e
     return _check_boxes(rows, str(path))
 
 # %% ../../nbs/tools/boxes.ipynb #c011
@@ -73,8 +79,10 @@ class BoxSet:
 _m3fd, _llvip = 'https://github.com/JinyuanLiu-CV/TarDAL', 'https://bupt-ai-cz.github.io/LLVIP'
 _six = (M3FD_CLASSES, tuple(range(len(M3FD_CLASSES))))
 _boxsets = [BoxSet('M3FD', 'M3FD_Detection/Ir', 'M3FD_Detection/Vis', 'M3FD_Detection/Annotation', *_six, _m3fd)]
-_boxsets += [BoxSet(f'LLVIP/{o}', f'LLVIP/infrared/{o}', f'LLVIP/visible/{o}', 'LLVIP/Annotations', ('person',), (0,), _llvip) for o in ('train','test')]
-_boxsets += [BoxSet(n, f'{n}/{o.ir}', f'{n}/{o.vi}', f'{n}/{o.boxes}', ('person','car'), (0,2), o.source) for n,o in DATASETS.items() if o.boxes]
+_boxsets += [BoxSet(f'LLVIP/{o}', f'LLVIP/infrared/{o}', f'LLVIP/visible/{o}', 'LLVIP/Annotations', ('person',), (0,),
+                    _llvip) for o in ('train','test')]
+_boxsets += [BoxSet(n, f'{n}/{o.ir}', f'{n}/{o.vi}', f'{n}/{o.boxes}', ('person','car'), (0,2), o.source) for n,
+             o in DATASETS.items() if o.boxes]
 BOX_SETS = {o.name: o for o in _boxsets}
 
 # %% ../../nbs/tools/boxes.ipynb #c013
@@ -85,14 +93,20 @@ def box_folders(
     "The folders of a data set with boxes; if one is missing, an error tells the page and the layout."
     if name not in BOX_SETS:
         if not Path(name).is_dir(): raise ValueError(f"{name!r} is neither a folder nor one of {', '.join(BOX_SETS)}")
-        sub = [p for p in sorted(Path(name).iterdir()) if p.is_dir() and p.name.lower() in ('boxes','labels','annotation','annotations')]
-        if len(sub) != 1: raise ValueError(f"{name} should hold one folder boxes/, labels/ or Annotations/ with YOLO text or VOC XML, of the images' names")
+        sub = [p for p in sorted(Path(name).iterdir()) if p.is_dir()
+               and p.name.lower() in ('boxes','labels','annotation','annotations')]
+        if len(sub) != 1:
+            raise ValueError(f"{name} should hold one folder boxes/, labels/ or Annotations/ with YOLO text or VOC "
+                             f"XML, of the images' names")
         return BoxSet(Path(name).name, *map(str, modality_folders(name)), str(sub[0]), *_six, '')
     o,root = BOX_SETS[name],data_root(data)
     want = f"{o.ir}/, {o.vi}/ and {o.boxes}/, with one file per scene, of the same name in each; get it from {o.source}"
-    if root is None: raise FileNotFoundError(f"{name}: no data folder is set: set SMFNET_DATA (or data=) to a folder that holds {want}")
+    if root is None:
+        raise FileNotFoundError(f"{name}: no data folder is set: set SMFNET_DATA (or data=) to a folder that holds "
+                                f"{want}")
     for s in (o.ir, o.vi, o.boxes):
-        if not (root/s).is_dir(): raise FileNotFoundError(f"{name}: {root/s} is missing; the data folder should hold {want}")
+        if not (root/s).is_dir():
+            raise FileNotFoundError(f"{name}: {root/s} is missing; the data folder should hold {want}")
     return replace(o, ir=str(root/o.ir), vi=str(root/o.vi), boxes=str(root/o.boxes))
 
 def read_boxes(
@@ -112,7 +126,9 @@ def find_boxed(
     o = box_folders(name, data)
     pairs = match_pairs(o.ir, o.vi)
     boxes = [read_boxes(o.boxes, p.name, o) for p in pairs]
-    if not any(len(b) for b in boxes): raise ValueError(f"{o.boxes} holds no box for any of the {len(pairs)} pairs; its files should be called like the images, {pairs[0].name}.txt or .xml")
+    if not any(len(b) for b in boxes):
+        raise ValueError(f"{o.boxes} holds no box for any of the {len(pairs)} pairs; its files should be called like "
+                         f"the images, {pairs[0].name}.txt or .xml")
     return pairs, boxes, o.classes
 
 # %% ../../nbs/tools/boxes.ipynb #c014

@@ -20,17 +20,20 @@ from ..training.config import TrainConfig
 from .boxes import BOX_SETS, find_boxed, mirror_boxes, scene_boxes
 from .budgets import digest
 from .task import (
-    Task, TaskConfig, TaskData, TaskPairs, fit, input_images, load_pretrained, need_extra, preset_config, quiet, start_key, three_parts)
+    Task, TaskConfig, TaskData, TaskPairs, fit, input_images, load_pretrained, need_extra, preset_config, quiet,
+    start_key, three_parts)
 
 # %% ../../nbs/tools/detection.ipynb #c007
-DETECTORS = dict( # widths of the backbone's stages, layers of each, width of encoder and decoder, decoder layers, queries, strides
+# widths of the backbone's stages, layers of each, width of encoder and decoder, decoder layers, queries, strides
+DETECTORS = dict(
     tiny=dict(widths=(16,32,64), depths=(1,1,1), dim=64, layers=2, queries=30, strides=(8,16)),
-    r18=dict(widths=(64,128,256,512), depths=(2,2,2,2), dim=256, layers=3, queries=300, strides=(8,16,32))) # the library's smallest published one
+    # the library's smallest published one
+    r18=dict(widths=(64,128,256,512), depths=(2,2,2,2), dim=256, layers=3, queries=300, strides=(8,16,32)))
 
 def make_detector(
     classes:tuple[str,...],   # names
     size:str='tiny',          # a name in `DETECTORS`
-    pretrained:str|Path|None=None, # folder of weights in transformers' form to start from; None starts from random weights
+    pretrained:str|Path|None=None, # folder of weights in transformers' form; None starts from random weights
 ) -> nn.Module:               # RTDetrV2ForObjectDetection
     "An RT-DETR v2 for some classes."
     need_extra()
@@ -40,15 +43,20 @@ def make_detector(
     if size not in DETECTORS: raise ValueError(f"detector must be one of {', '.join(DETECTORS)}, not {size!r}")
     o = DETECTORS[size]
     d,n = o['dim'],len(o['strides'])
-    backbone = RTDetrResNetConfig(embedding_size=o['widths'][0], hidden_sizes=list(o['widths']), depths=list(o['depths']), layer_type='basic',
+    wide, heads = (4*d, 8) if d > 64 else (2*d, 4)
+    backbone = RTDetrResNetConfig(
+        embedding_size=o['widths'][0], hidden_sizes=list(o['widths']), depths=list(o['depths']), layer_type='basic',
         out_features=[f'stage{i+2}' for i in range(n)])
-    return RTDetrV2ForObjectDetection(RTDetrV2Config(backbone_config=backbone, freeze_backbone_batch_norms=False, feat_strides=list(o['strides']),
-        encoder_in_channels=list(o['widths'][1:]), encoder_hidden_dim=d, encoder_ffn_dim=4*d if d > 64 else 2*d, encode_proj_layers=[n-1], hidden_expansion=.5,
-        encoder_attention_heads=8 if d > 64 else 4, decoder_attention_heads=8 if d > 64 else 4, d_model=d, decoder_in_channels=[d]*n, num_feature_levels=n,
-        decoder_n_levels=n, decoder_ffn_dim=4*d if d > 64 else 2*d, decoder_layers=o['layers'], num_queries=o['queries'], num_denoising=min(100, o['queries']), **names))
+    return RTDetrV2ForObjectDetection(RTDetrV2Config(
+        backbone_config=backbone, freeze_backbone_batch_norms=False, feat_strides=list(o['strides']),
+        encoder_in_channels=list(o['widths'][1:]), encoder_hidden_dim=d, encoder_ffn_dim=wide, encoder_attention_heads=heads,
+        encode_proj_layers=[n-1], hidden_expansion=.5, d_model=d, decoder_in_channels=[d]*n, num_feature_levels=n,
+        decoder_n_levels=n, decoder_ffn_dim=wide, decoder_attention_heads=heads, decoder_layers=o['layers'],
+        num_queries=o['queries'], num_denoising=min(100, o['queries']), **names))
 
 # %% ../../nbs/tools/detection.ipynb #c009
-def _pad_to(x:Tensor, multiple:int=32) -> tuple[Tensor,Tensor]: # (b 3 h w) -> padded (b 3 H W); (4,) sizes of x as fractions of it: (w/W, h/H, w/W, h/H)
+# (b 3 h w) -> padded (b 3 H W); (4,) sizes of x as fractions of it: (w/W, h/H, w/W, h/H)
+def _pad_to(x:Tensor, multiple:int=32) -> tuple[Tensor,Tensor]:
     "Pad to a multiple, and say what that does to boxes."
     h,w = x.shape[-2:]
     H,W = (-(-o//multiple)*multiple for o in (h,w))
@@ -83,32 +91,38 @@ def detect(
     return out
 
 # %% ../../nbs/tools/detection.ipynb #c012
-def _corner_boxes(b, w, h): return [[(cx-bw/2)*w, (cy-bh/2)*h, bw*w, bh*h] for cx,cy,bw,bh in b] # COCO's x, y, w, h in px
+# COCO's x, y, w, h in px
+def _corner_boxes(b, w, h): return [[(cx-bw/2)*w, (cy-bh/2)*h, bw*w, bh*h] for cx,cy,bw,bh in b]
 
 def average_precision(
     truth:list,              # per image (n 5): class, cx, cy, w, h
     found:list,              # per image (n 6) from `detect`
     classes:tuple[str,...],  # names
     size:tuple[int,int]=(480,640), # (h, w), px: COCO's files are in px
-) -> dict:                   # class -> {'AP50', 'boxes': number of true ones, 'floor'}; nan for a class without any; 'mean' over the others
+) -> dict:                   # class -> {'AP50', 'boxes': true ones, 'floor'}; nan without any; 'mean' of the others
     "AP@.5 of every class and their mean."
     need_extra()
     from faster_coco_eval import COCO, COCOeval_faster
     (h,w),labels,hits = size,[],[]
     for i,(t,f) in enumerate(zip(truth, found, strict=True)):
-        for c,b in zip(t[:,0], _corner_boxes(t[:,1:].tolist(), w, h)): labels.append(dict(id=len(labels)+1, image_id=i, category_id=int(c), bbox=b, area=b[2]*b[3], iscrowd=0))
-        for c,b,s in zip(f[:,0], _corner_boxes(f[:,1:5].tolist(), w, h), f[:,5].tolist()): hits.append(dict(image_id=i, category_id=int(c), bbox=b, score=s))
+        for c,b in zip(t[:,0], _corner_boxes(t[:,1:].tolist(), w, h)):
+            labels.append(dict(id=len(labels)+1, image_id=i, category_id=int(c), bbox=b, area=b[2]*b[3], iscrowd=0))
+        for c,b,s in zip(f[:,0], _corner_boxes(f[:,1:5].tolist(), w, h), f[:,5].tolist()):
+            hits.append(dict(image_id=i, category_id=int(c), bbox=b, score=s))
     count = [sum(o['category_id'] == c for o in labels) for c in range(len(classes))]
     ap = [0. if n else math.nan for n in count]
     if labels and hits:
-        gt = COCO(dict(images=[dict(id=i, width=w, height=h) for i in range(len(truth))], annotations=labels, categories=[dict(id=c, name=n) for c,n in enumerate(classes)]))
+        gt = COCO(dict(images=[dict(id=i, width=w, height=h) for i in range(len(truth))], annotations=labels,
+                       categories=[dict(id=c, name=n) for c,n in enumerate(classes)]))
         e = COCOeval_faster(gt, gt.loadRes(hits), 'bbox', print_function=lambda *_: None)
         e.params.iouThrs = np.array([.5])
         e.evaluate(); e.accumulate()
-        p = e.eval['precision'].reshape(1, 101, len(classes), -1, len(e.params.maxDets))[0,:,:,0,-1] # recall x class, all areas, most detections
+        # recall x class, all areas, most detections
+        p = e.eval['precision'].reshape(1, 101, len(classes), -1, len(e.params.maxDets))[0,:,:,0,-1]
         ap = [float(p[:,c].mean()) if n else math.nan for c,n in enumerate(count)]
     mean = float(np.nanmean(ap)) if any(count) else math.nan
-    return {k: dict(AP50=a, boxes=n, floor=0.) for k,a,n in zip((*classes, 'mean'), (*ap, mean), (*count, sum(count)))} # floor: of finding nothing
+    # floor: of finding nothing
+    return {k: dict(AP50=a, boxes=n, floor=0.) for k,a,n in zip((*classes, 'mean'), (*ap, mean), (*count, sum(count)))}
 
 # %% ../../nbs/tools/detection.ipynb #c016
 BOX_COLOURS = ('tab:red','tab:cyan','tab:green','tab:orange','tab:purple','tab:pink')
@@ -125,23 +139,31 @@ def show_boxes(
     "One scene in several kinds of image, with what was found on each."
     import matplotlib.pyplot as plt
     h,w = next(iter(images.values())).shape[-2:]
-    fig,axs = plt.subplots(1, len(images), figsize=(width*len(images), width*h/w+.3), squeeze=False, layout='constrained', dpi=80)
+    fig,axs = plt.subplots(1, len(images), figsize=(width*len(images), width*h/w+.3), squeeze=False,
+                           layout='constrained', dpi=80)
     for ax,(k,x) in zip(axs[0], images.items()):
         ax.imshow(x.permute(1,2,0).numpy(), extent=(0,w,h,0)); ax.axis('off'); ax.set_title(k, fontsize=8)
-        draw = lambda b,**o: ax.add_patch(plt.Rectangle(((b[0]-b[2]/2)*w, (b[1]-b[3]/2)*h), b[2]*w, b[3]*h, fill=False, **o))
+        draw = lambda b,**o: ax.add_patch(plt.Rectangle(((b[0]-b[2]/2)*w, (b[1]-b[3]/2)*h), b[2]*w, b[3]*h,
+                fill=False, **o))
         for t in truth.tolist(): draw(t[1:], ec='w', ls=':', lw=1)
         for c,*b,s in [o for o in found.get(k, torch.zeros(0,6)).tolist() if o[5] >= least][:most]:
             col = BOX_COLOURS[int(c) % len(BOX_COLOURS)]
             draw(b, ec=col, lw=1.2)
-            ax.text((b[0]-b[2]/2)*w, (b[1]-b[3]/2)*h-1, f'{classes[int(c)]} {s:.2f}', fontsize=6, color=col, va='bottom', clip_on=True)
+            ax.text((b[0]-b[2]/2)*w, (b[1]-b[3]/2)*h-1, f'{classes[int(c)]} {s:.2f}', fontsize=6, color=col,
+                    va='bottom', clip_on=True)
     return fig
 
 # %% ../../nbs/tools/detection.ipynb #c020
 DETECTION_PRESETS = dict( # size (h, w) and detector, then fields of `TrainConfig`
-    paper=dict(size=(480,640), detector='r18', optimizer='sgd', epochs=100, batch=8, lr=1e-2, schedule='constant', warmup=500, clip=.1), # Sec. 3.3; warm-up and clipping are ours
-    gpu=dict(size=(240,320), detector='r18', optimizer='adamw', epochs=60, batch=16, lr=2e-4, schedule='cosine', warmup=200, clip=.1),
-    cpu=dict(size=(120,160), detector='tiny', optimizer='adamw', steps=800, batch=4, lr=5e-4, schedule='cosine', warmup=50, clip=1.),
-    smoke=dict(size=(64,96), detector='tiny', optimizer='adamw', steps=8, batch=4, lr=1e-3, schedule='constant', clip=1.))
+    # Sec. 3.3; warm-up and clipping are ours
+    paper=dict(size=(480,640), detector='r18', optimizer='sgd', epochs=100, batch=8, lr=1e-2, schedule='constant',
+               warmup=500, clip=.1),
+    gpu=dict(size=(240,320), detector='r18', optimizer='adamw', epochs=60, batch=16, lr=2e-4, schedule='cosine',
+             warmup=200, clip=.1),
+    cpu=dict(size=(120,160), detector='tiny', optimizer='adamw', steps=800, batch=4, lr=5e-4, schedule='cosine',
+             warmup=50, clip=1.),
+    smoke=dict(size=(64,96), detector='tiny', optimizer='adamw', steps=8, batch=4, lr=1e-3, schedule='constant',
+               clip=1.))
 
 def detection_task(
     pairs:TaskPairs,        # see `detection_pairs`
@@ -153,11 +175,14 @@ def detection_task(
 ) -> Task:
     "Detection as a `Task`."
     cfg,rest = preset_config(DETECTION_PRESETS, preset, device, **over)
-    config = TaskConfig('detection', None if pretrained else DETECTORS[rest['detector']], start_key(pretrained) if pretrained else None, pairs.classes,
+    config = TaskConfig('detection', None if pretrained else DETECTORS[rest['detector']], start_key(pretrained)
+                        if pretrained else None, pairs.classes,
                         tuple(rest['size']), cfg, pairs.key)
     score = lambda net,d: average_precision(d.targets, detect(net, d), pairs.classes, config.size)
-    network = 'RT-DETR v2 ' + (f'from {_start_words(pretrained)}' if pretrained else f"{rest['detector']}, random start")
-    return Task(config, 'AP50', pairs.words, network, lambda: make_detector(pairs.classes, rest['detector'], pretrained), detection_loss, score)
+    network = 'RT-DETR v2 ' + (f'from {_start_words(pretrained)}' if pretrained
+                               else f"{rest['detector']}, random start")
+    return Task(config, 'AP50', pairs.words, network, lambda: make_detector(pairs.classes, rest['detector'],
+            pretrained), detection_loss, score)
 
 def _start_words(folder) -> str:
     "What a start is called: as `scene_start` says, or by its folder."
@@ -169,7 +194,7 @@ def _targets(boxes) -> list: # arrays (n 5) -> tensors
     return [torch.as_tensor(np.asarray(b), dtype=torch.float32).reshape(-1, 5) for b in boxes]
 
 def detection_pairs(
-    data:str|None=None,      # 'train->test': two names in `BOX_SETS`; one name or a folder, divided 8 : 1 : 1; None takes embedded scenes
+    data:str|None=None,      # two names in `BOX_SETS`, 'train->test'; one name or folder; None: embedded scenes
     *,
     scenes:int=40,           # number of training scenes; a quarter of it is added for the test
     size:tuple=(120,160),    # of embedded scenes, (h, w)
@@ -178,8 +203,10 @@ def detection_pairs(
 ) -> TaskPairs:
     "Pairs and boxes to train and to test on."
     if not data:
-        made = {k: [render_scene(seed+i, size) for i in n] for k,n in (('train', range(scenes)), ('test', range(10**6, 10**6+max(2, scenes//4))))}
-        parts, classes, words = {k: ([s.pair() for s in v], [scene_boxes(s) for s in v]) for k,v in made.items()}, M3FD_CLASSES, f'{scenes} embedded scenes'
+        made = {k: [render_scene(seed+i, size) for i in n] for k,
+                n in (('train', range(scenes)), ('test', range(10**6, 10**6+max(2, scenes//4))))}
+        parts, classes, words = {k: ([s.pair() for s in v], [scene_boxes(s) for s in v]) for k,
+                                 v in made.items()}, M3FD_CLASSES, f'{scenes} embedded scenes'
     elif '->' in data:
         got = {k: find_boxed(n.strip(), root) for k,n in zip(('train','test'), data.split('->'))}
         if got['train'][2] != got['test'][2]: raise ValueError(f"{data}: the two parts have different classes")
@@ -211,10 +238,12 @@ def scene_start(
     made = [render_scene(i, size) for i in range(scenes)]
     ids = {i: STREET[c] for i,c in enumerate(M3FD_CLASSES) if c in STREET}
     boxes = _targets([[(ids[c], *b) for c,*b in scene_boxes(s) if c in ids] for s in made])
-    images = torch.cat([input_images([s.pair() for s in made], k, size, label=k, progress=progress) for k in ('ir','vi')])
+    images = torch.cat([input_images([s.pair() for s in made], k, size, label=k, progress=progress)
+                        for k in ('ir','vi')])
     set_seed(0)
     net = make_detector(config.classes)
-    net = fit(TaskData(images, boxes*2, mirror_boxes), folder/'training', config.train, net, detection_loss, progress=progress)
+    net = fit(TaskData(images, boxes*2, mirror_boxes), folder/'training', config.train, net, detection_loss,
+              progress=progress)
     with quiet(): net.cpu().save_pretrained(folder)
     (folder/'made_by.txt').write_text(f'{key} {scenes} scenes, {steps} steps')
     return folder
@@ -227,4 +256,5 @@ def start_config(
 ) -> TaskConfig:
     "The configuration whose hash is the key of a `scene_start`."
     cfg,rest = preset_config(DETECTION_PRESETS, 'cpu', device, steps=steps, lr=1e-3)
-    return TaskConfig('detection', DETECTORS[rest['detector']], None, ('person','car'), tuple(size), cfg, digest('scenes', scenes, 0, ('ir','vi')))
+    return TaskConfig('detection', DETECTORS[rest['detector']], None, ('person','car'), tuple(size), cfg,
+                      digest('scenes', scenes, 0, ('ir','vi')))

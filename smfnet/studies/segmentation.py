@@ -19,7 +19,8 @@ from ..data.pairs import match_pairs
 from ..data.scenes.scene import MFNET_CLASSES
 from ..data.scenes.render import COLOURS, render_scene
 from ..data.datasets import find_labels, find_pairs, modality_folders
-from .task import Task, TaskConfig, TaskData, TaskPairs, load_pretrained, need_extra, preset_config, start_key, three_parts
+from .task import (
+    Task, TaskConfig, TaskData, TaskPairs, load_pretrained, need_extra, preset_config, start_key, three_parts)
 
 # %% ../../nbs/tools/segmentation.ipynb #c007
 IGNORE = 255 # label of a pixel that neither trains nor counts
@@ -31,11 +32,14 @@ def read_labels(
 ) -> Tensor:                    # (h w) int64: ids below `classes`, or `IGNORE`
     "Class ids of a label image."
     with Image.open(path) as im:
-        if im.mode not in ('L','P','I','I;16','1'): raise ValueError(f"{path} is a colour image ({im.mode}); a label image holds one class id per pixel")
+        if im.mode not in ('L','P','I','I;16','1'):
+            raise ValueError(f"{path} is a colour image ({im.mode}); a label image holds one class id per pixel")
         if size: im = im.resize((size[1], size[0]), Image.NEAREST)
         x = np.asarray(im).astype(np.int64)
     wrong = np.setdiff1d(x, [*range(classes), IGNORE])
-    if len(wrong): raise ValueError(f"{path} holds the values {', '.join(map(str, wrong[:5]))}; a label image holds class ids 0 … {classes-1}, or {IGNORE} where nothing counts")
+    if len(wrong):
+        raise ValueError(f"{path} holds the values {', '.join(map(str, wrong[:5]))}; a label image holds class ids 0 … "
+                         f"{classes-1}, or {IGNORE} where nothing counts")
     return torch.from_numpy(x)
 
 def _mirror(y): return y.flip(-1)
@@ -47,20 +51,22 @@ def confusion(
     classes:int,    # number of classes
 ) -> Tensor:        # (classes classes) int64; rows are the truth, columns what was predicted
     "Confusion matrix of pixels."
-    if truth.shape != called.shape: raise ValueError(f"truth {tuple(truth.shape)} and prediction {tuple(called.shape)} differ in shape")
+    if truth.shape != called.shape:
+        raise ValueError(f"truth {tuple(truth.shape)} and prediction {tuple(called.shape)} differ in shape")
     at = truth != IGNORE
     return torch.bincount(truth[at].long()*classes + called[at].long(), minlength=classes**2).reshape(classes, classes)
 
 def segmentation_scores(
     n:Tensor,                # (c c) from `confusion`
     classes:tuple[str,...],  # names
-) -> dict:                   # class -> {'IoU', 'Acc', 'pixels'}; nan where a class does not occur; 'mean' over those that do
+) -> dict:                   # class -> {'IoU', 'Acc', 'pixels'}; nan where it does not occur; 'mean' over those that do
     "IoU and accuracy of every class, mIoU and mAcc (Eq. S1)."
     n = n.double()
     hit,true = n.diag(), n.sum(1)
     iou,acc = (torch.where(true > 0, hit/o.clamp(min=1), math.nan) for o in (true + n.sum(0) - hit, true))
     mean = dict(IoU=iou.nanmean().item(), Acc=acc.nanmean().item(), pixels=int(true.sum()))
-    return {c: dict(IoU=iou[i].item(), Acc=acc[i].item(), pixels=int(true[i])) for i,c in enumerate(classes)} | {'mean':mean}
+    return {c: dict(IoU=iou[i].item(), Acc=acc[i].item(), pixels=int(true[i])) for i,
+            c in enumerate(classes)} | {'mean':mean}
 
 # %% ../../nbs/tools/segmentation.ipynb #c016
 def blind_score(
@@ -91,7 +97,7 @@ SEGMENTERS = dict( # width, expansion of the inverted bottlenecks, stride of the
 def make_segmenter(
     classes:tuple[str,...],  # names
     size:str='tiny',         # a name in `SEGMENTERS`
-    pretrained:str|Path|None=None, # folder of weights in transformers' form to start from; None starts from random weights
+    pretrained:str|Path|None=None, # folder of weights in transformers' form; None starts from random weights
 ) -> nn.Module:              # MobileNetV2ForSemanticSegmentation
     "MobileNetV2 with a DeepLabV3+ head."
     need_extra()
@@ -99,7 +105,9 @@ def make_segmenter(
     names = dict(id2label=dict(enumerate(classes)), label2id={c: i for i,c in enumerate(classes)})
     if size not in SEGMENTERS: raise ValueError(f"segmenter must be one of {', '.join(SEGMENTERS)}, not {size!r}")
     if pretrained: net = load_pretrained(MobileNetV2ForSemanticSegmentation, pretrained, **names)
-    else: net = MobileNetV2ForSemanticSegmentation(MobileNetV2Config(**SEGMENTERS[size], tf_padding=False, classifier_dropout_prob=.1, **names))
+    else:
+        net = MobileNetV2ForSemanticSegmentation(MobileNetV2Config(**SEGMENTERS[size], tf_padding=False,
+                classifier_dropout_prob=.1, **names))
     for m in net.modules():
         if isinstance(m, nn.BatchNorm2d): m.momentum = .1
     return net
@@ -119,7 +127,8 @@ def segment(
 ) -> Tensor:         # (n h w) int64
     "The most probable class of every pixel."
     device = next(net.parameters()).device
-    return torch.cat([_logits(net, data.batch(range(i, min(i+batch, len(data))))[0].to(device)).argmax(1).cpu() for i in range(0, len(data), batch)])
+    return torch.cat([_logits(net, data.batch(range(i, min(i+batch, len(data))))[0].to(device)).argmax(1).cpu()
+                      for i in range(0, len(data), batch)])
 
 # %% ../../nbs/tools/segmentation.ipynb #c022
 def segmentation_loss(
@@ -159,12 +168,16 @@ def show_segmentation(
     import matplotlib.pyplot as plt
     from matplotlib.patches import Patch
     h,w = truth.shape
-    fig,axs = plt.subplots(1, 2+len(called), figsize=(width*(2+len(called)), width*h/w+.55), layout='constrained', dpi=80)
-    pictures = {'image':image.permute(1,2,0).numpy(), 'labels':_CALM[np.where(truth == IGNORE, 0, truth)], **{k: mark_errors(truth, p) for k,p in called.items()}}
+    fig,axs = plt.subplots(1, 2+len(called), figsize=(width*(2+len(called)), width*h/w+.55), layout='constrained',
+                           dpi=80)
+    pictures = {'image':image.permute(1,2,0).numpy(), 'labels':_CALM[np.where(truth == IGNORE, 0, truth)],
+                **{k: mark_errors(truth, p) for k,p in called.items()}}
     for ax,(k,x) in zip(axs, pictures.items()): ax.imshow(x); ax.axis('off'); ax.set_title(k, fontsize=8)
-    there = [int(c) for c in torch.cat([truth.flatten(), *(p.flatten() for p in called.values())]).unique() if 0 < c < IGNORE]
+    there = [int(c) for c in torch.cat([truth.flatten(), *(p.flatten() for p in called.values())]).unique()
+             if 0 < c < IGNORE]
     keys = [(MFNET_CLASSES[c], _CALM[c]) for c in there] + [('missed',_MISSED), ('wrong',_WRONG)]
-    fig.legend(handles=[Patch(color=np.array(c)/255, label=k) for k,c in keys], loc='outside lower center', ncols=6, fontsize=7, frameon=False)
+    fig.legend(handles=[Patch(color=np.array(c)/255, label=k) for k,c in keys], loc='outside lower center', ncols=6,
+               fontsize=7, frameon=False)
     return fig
 
 # %% ../../nbs/tools/segmentation.ipynb #c027
@@ -179,18 +192,26 @@ def show_confusion(
     im = ax.imshow(share, cmap='Blues', vmin=0, vmax=1)
     for i in range(len(classes)):
         for j in range(len(classes)):
-            if share[i,j] >= .005: ax.text(j, i, f'{share[i,j]:.2f}', ha='center', va='center', fontsize=6, color='w' if share[i,j] > .6 else 'k')
+            if share[i,j] >= .005:
+                ax.text(j, i, f'{share[i,j]:.2f}', ha='center', va='center', fontsize=6, color='w' if share[i,j] > .6
+                        else 'k')
     ax.set(xlabel='called', ylabel='true class')
-    ax.set_xticks(range(len(classes)), classes, rotation=60, ha='right', fontsize=7); ax.set_yticks(range(len(classes)), classes, fontsize=7)
+    ax.set_xticks(range(len(classes)), classes, rotation=60, ha='right', fontsize=7)
+    ax.set_yticks(range(len(classes)), classes, fontsize=7)
     fig.colorbar(im, shrink=.7, label='share of the row')
     return fig
 
 # %% ../../nbs/tools/segmentation.ipynb #c030
 SEGMENTATION_PRESETS = dict( # size (h, w), segmenter, power of `class_weights`, then fields of `TrainConfig`
-    paper=dict(size=(480,640), segmenter='full', power=0., optimizer='sgd', epochs=300, batch=8, lr=1e-2, schedule='constant', clip=0), # Sec. 3.4
-    gpu=dict(size=(240,320), segmenter='full', power=.5, optimizer='sgd', epochs=100, batch=16, lr=1e-2, schedule='cosine', warmup=50, clip=0),
-    cpu=dict(size=(120,160), segmenter='tiny', power=.5, optimizer='adamw', steps=300, batch=8, lr=4e-3, schedule='cosine', warmup=20, clip=0),
-    smoke=dict(size=(64,96), segmenter='tiny', power=.5, optimizer='adamw', steps=20, batch=4, lr=2e-3, schedule='constant', clip=0))
+    # Sec. 3.4
+    paper=dict(size=(480,640), segmenter='full', power=0., optimizer='sgd', epochs=300, batch=8, lr=1e-2,
+               schedule='constant', clip=0),
+    gpu=dict(size=(240,320), segmenter='full', power=.5, optimizer='sgd', epochs=100, batch=16, lr=1e-2,
+             schedule='cosine', warmup=50, clip=0),
+    cpu=dict(size=(120,160), segmenter='tiny', power=.5, optimizer='adamw', steps=300, batch=8, lr=4e-3,
+             schedule='cosine', warmup=20, clip=0),
+    smoke=dict(size=(64,96), segmenter='tiny', power=.5, optimizer='adamw', steps=20, batch=4, lr=2e-3,
+               schedule='constant', clip=0))
 
 # %% ../../nbs/tools/segmentation.ipynb #c031
 def segmentation_task(
@@ -204,18 +225,21 @@ def segmentation_task(
     "Segmentation as a `Task`."
     cfg,rest = preset_config(SEGMENTATION_PRESETS, preset, device, **over)
     classes, power = pairs.classes, rest['power']
-    config = TaskConfig('segmentation', None if pretrained else SEGMENTERS[rest['segmenter']], start_key(pretrained) if pretrained else None, classes,
+    config = TaskConfig('segmentation', None if pretrained else SEGMENTERS[rest['segmenter']], start_key(pretrained)
+                        if pretrained else None, classes,
                         tuple(rest['size']), cfg, pairs.key, power)
     def score(net, d):
         n, floor = confusion(torch.stack(d.targets), segment(net, d), len(classes)), blind_score(d.targets, classes)
         return {k: {**v, 'floor':floor} for k,v in segmentation_scores(n, classes).items()}
     loss = segmentation_loss(class_weights(pairs.parts['train'][1], len(classes), power) if power else None)
-    network = 'MobileNetV2-DeepLabV3+ ' + (f'from {Path(pretrained).name}' if pretrained else f"{rest['segmenter']}, random start")
-    return Task(config, 'IoU', pairs.words, network, lambda: make_segmenter(classes, rest['segmenter'], pretrained), loss, score)
+    network = 'MobileNetV2-DeepLabV3+ ' + (f'from {Path(pretrained).name}' if pretrained
+                                           else f"{rest['segmenter']}, random start")
+    return Task(config, 'IoU', pairs.words, network, lambda: make_segmenter(classes, rest['segmenter'], pretrained),
+                loss, score)
 
 # %% ../../nbs/tools/segmentation.ipynb #c032
 def segmentation_pairs(
-    data:str|None=None,      # 'train->test': two names in `DATASETS`; one name or a folder with ir/, vi/, labels/, divided 8 : 1 : 1; None: embedded scenes
+    data:str|None=None,      # two names in `DATASETS`, 'train->test'; one name or folder; None: embedded scenes
     *,
     size:tuple=(120,160),    # (h, w) of the labels
     scenes:int=40,           # number of training scenes; a quarter of it is added for the test
@@ -224,12 +248,14 @@ def segmentation_pairs(
 ) -> TaskPairs:
     "Pairs and labels to train and to test on."
     if not data:
-        made = {k: [render_scene(seed+i, size) for i in n] for k,n in (('train', range(scenes)), ('test', range(10**6, 10**6+max(2, scenes//4))))}
+        made = {k: [render_scene(seed+i, size) for i in n] for k,
+                n in (('train', range(scenes)), ('test', range(10**6, 10**6+max(2, scenes//4))))}
         parts = {k: ([s.pair() for s in v], [torch.from_numpy(s.labels).long() for s in v]) for k,v in made.items()}
         return TaskPairs(parts, MFNET_CLASSES, f'{scenes} embedded scenes', _mirror)
     names = [o.strip() for o in data.split('->')]
     pairs = {n: find_pairs(n, root) if not Path(n).is_dir() else match_pairs(*modality_folders(n)) for n in names}
-    files = {n: find_labels(n, data=root) if not Path(n).is_dir() else {p.stem: p for p in (Path(n)/'labels').glob('*.png')} for n in names}
+    files = {n: find_labels(n, data=root) if not Path(n).is_dir()
+             else {p.stem: p for p in (Path(n)/'labels').glob('*.png')} for n in names}
     for n in names:
         lost = [p.name for p in pairs[n] if p.name not in files[n]]
         if lost:

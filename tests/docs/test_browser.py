@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 import pytest
-from site_build import ROOT, built_site, shared_base
+from smfnet.core.files import project_root
 
 api = pytest.importorskip('playwright.sync_api', reason='the extra [browser] is not installed')
+ROOT = project_root()
 CHROMIUM = next((p for n in ('chromium', 'chromium-browser', 'google-chrome') if (p := shutil.which(n))), None)
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason='no chromium: apt-get install chromium')]
 FLAGS = ('--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync '
@@ -107,13 +108,13 @@ def voila(browser, tmp_path_factory):
 
 def test_voila_shows_every_panel_and_asks_nobody_else(voila):
     for name in ('smf-pair', 'smf-gradient', 'smf-wipe', 'smf-channel', 'smf-channels'): assert voila.locator(f'img.{name}').evaluate('o => o.naturalWidth') > 100, name
-    assert 'α₄ = 2' in voila.content() and voila.locator('.widget-slider').count() >= 12
+    assert 'α₄ = 10' in voila.content() and voila.locator('.widget-slider').count() >= 12
     shot(voila, 'voila', full=True)
     assert outside(voila) == [] and voila.errors == []
 
 def test_voila_slider_moves_bars_arrows_and_picture(voila):
     before, image = bars(voila), source(voila, 'smf-gradient')
-    press(voila, 'α₅', 'ArrowLeft', 8)
+    press(voila, 'α₅', 'ArrowRight', 8)
     until(voila, lambda: 'α₅ = 6' in voila.content())
     until(voila, lambda: bars(voila) != before and source(voila, 'smf-gradient') != image)
     image, thick = source(voila, 'smf-gradient'), arrows(voila)
@@ -145,7 +146,7 @@ def test_voila_fine_tuning_grows_is_free_and_stops(voila):
     until(voila, lambda: step() >= 2)
     curve, image, n = source(voila, 'smf-curve'), source(voila, 'smf-tuned'), step()
     before = bars(voila)
-    press(voila, 'α₅', 'ArrowLeft', 2)               # the kernel answers while the thread works
+    press(voila, 'α₅', 'ArrowRight', 2)               # the kernel answers while the thread works
     until(voila, lambda: bars(voila) != before)
     until(voila, lambda: step() >= n+3 and source(voila, 'smf-curve') != curve and source(voila, 'smf-tuned') != image, 240)
     shot(voila, 'voila-tuning', full=True)
@@ -189,12 +190,12 @@ def test_voila_on_a_phone(voila):
 def lab(tmp_path_factory):
     "JupyterLab over a copy, so that nothing in the repository is saved over."
     where = tmp_path_factory.mktemp('lab')
-    (where/'nbs').mkdir()
+    (where/'nbs/tools').mkdir(parents=True)
     shutil.copy(ROOT/'settings.ini', where)
-    for n in ('00_core', 'loss_weights'): shutil.copy(ROOT/f'nbs/{n}.ipynb', where/'nbs')
+    for n in ('tools/files', 'loss_weights'): shutil.copy(ROOT/f'nbs/{n}.ipynb', where/f'nbs/{n}.ipynb')
     with server(BIN/'jupyter', 'lab', '--no-browser', '--port={port}', '--ip=127.0.0.1', '--allow-root', '--IdentityProvider.token=', '--LabApp.news_url=', '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate', cwd=where) as url: yield url
 
-@pytest.mark.parametrize('name', ['00_core', 'loss_weights'])
+@pytest.mark.parametrize('name', ['tools/files', 'loss_weights'])
 def test_jupyterlab_runs_all_cells(browser, lab, name):
     with page_of(browser) as page:
         page.goto(f'{lab}/lab/tree/nbs/{name}.ipynb')
@@ -210,9 +211,9 @@ def test_jupyterlab_runs_all_cells(browser, lab, name):
         assert page.locator('.jp-RenderedText', has_text='Traceback').count() == 0
         if name == 'loss_weights':
             before = bars(page)
-            press(page, 'α₅', 'ArrowLeft', 4)
+            press(page, 'α₅', 'ArrowRight', 4)
             until(page, lambda: bars(page) != before)
-        shot(page, f'lab-{name}')
+        shot(page, f"lab-{name.replace('/', '-')}")
         assert outside(page) == []
 
 # --- the site
@@ -223,43 +224,43 @@ def settle(page):
     until(page, lambda: page.locator('mjx-container').count() >= page.locator('.math').count())
 
 @pytest.fixture(scope='module')
-def site(tmp_path_factory):
-    pytest.importorskip('myst_nb', reason='the extra [docs] is not installed')
-    pytest.importorskip('sphinx_book_theme', reason='the extra [docs] is not installed')
+def served(site):
+    "The built site, on a port of this machine."
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_): pass
-    s = http.server.ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=built_site(shared_base(tmp_path_factory))))
+    s = http.server.ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=site))
     threading.Thread(target=s.serve_forever, daemon=True).start()
     yield f'http://127.0.0.1:{s.server_port}'
     s.shutdown()
 
-def test_site_equations_links_and_no_requests(browser, site):
+def test_site_equations_links_and_no_requests(browser, served):
     with page_of(browser) as page:
-        page.goto(f'{site}/index.html'); settle(page)
+        page.goto(f'{served}/index.html'); settle(page)
         shot(page, 'site-index')
-        page.goto(f'{site}/equations.html')
-        page.locator('a[href$="09_losses.html#eq-28"]').first.click()
+        page.goto(f'{served}/equations.html')
+        page.locator('a[href$="08_stage_two.html#eq-28"]').first.click()
         settle(page)
-        assert page.url.endswith('nbs/09_losses.html#eq-28')
-        assert page.locator('mjx-container[display="true"]').count() >= 14 and page.locator('mjx-merror, [data-mjx-error]').count() == 0
+        assert page.url.endswith('nbs/paper/08_stage_two.html#eq-28')
+        assert page.locator('mjx-container[display="true"]').count() >= 3 and page.locator('mjx-merror, [data-mjx-error]').count() == 0
         assert abs(page.locator('#eq-28').bounding_box()['y']) < 400
         shot(page, 'site-losses')
-        page.locator('article a[href^="18_deviations.html"]').first.click()
-        page.wait_for_url('**/18_deviations.html*')
-        shot(page, 'site-ledger')
-        for n in ('nbs/05_cai', 'nbs/17_widgets', 'api/losses', 'results', 'start'):
-            page.goto(f'{site}/{n}.html'); settle(page)
+        page.goto(f'{served}/nbs/evidence/ledger.html'); settle(page)
+        page.locator('article a[href$="03_detail.html#eq-3"]').first.click()
+        page.wait_for_url('**/paper/03_detail.html*')
+        shot(page, 'site-detail')
+        for n in ('nbs/paper/03_detail', 'nbs/tools/probe', 'api/losses.stage_one', 'results', 'start'):
+            page.goto(f'{served}/{n}.html'); settle(page)
             assert page.locator('[data-mjx-error]').count() == 0
             shot(page, f"site-{n.replace('/', '-')}")
-        page.goto(f'{site}/search.html?q=lovasz'); settle(page)
-        page.goto(f'{site}/search.html?q=graph'); page.locator('#search-results li a').first.wait_for()
+        page.goto(f'{served}/search.html?q=lovasz'); settle(page)
+        page.goto(f'{served}/search.html?q=graph'); page.locator('#search-results li a').first.wait_for()
         shot(page, 'site-search')
         assert outside(page) == [] and page.errors == []
 
-def test_site_on_a_phone(browser, site):
+def test_site_on_a_phone(browser, served):
     with page_of(browser, PHONE) as page:
-        for n in ('index', 'nbs/09_losses', 'results', 'api/losses', 'nbs/18_deviations', 'nbs/loss_weights'):
-            page.goto(f'{site}/{n}.html'); settle(page)
+        for n in ('index', 'nbs/paper/07_stage_one', 'results', 'api/losses.stage_one', 'nbs/evidence/ledger', 'nbs/loss_weights'):
+            page.goto(f'{served}/{n}.html'); settle(page)
             assert page.evaluate('document.documentElement.scrollWidth') <= PHONE['width'] + 1, n
             assert float(page.locator('article p').first.evaluate('o => parseFloat(getComputedStyle(o).fontSize)')) >= 14
             shot(page, f"phone-{n.replace('/', '-')}")

@@ -1,0 +1,63 @@
+"How pages are made from notebooks, modules and tables: docs/build.py, piece by piece."
+import json, re
+import pytest
+from smfnet.core.files import project_root
+
+ROOT = project_root()
+
+def test_tables_of_images_are_shown_as_means(build, tmp_path):
+    (tmp_path/'a.csv').write_text('row,commit,seed,name,EN,SD\nx,3a32bb6+,0,p1,1.000000,2.5\nx,3a32bb6+,0,p2,2.000000,3.5\ny,75a20de,0,p1,4.000000,8\n')
+    assert build.csv_table(tmp_path/'a.csv') == 'In all rows seed: 0.\n\n| row | EN | SD |\n| --- | --- | --- |\n| x | 1.5000 | 3.0000 |\n| y | 4.0000 | 8.0000 |'
+    (tmp_path/'b.csv').write_text('task,n,IoU\na,263.000000,0.902715\n')
+    assert build.csv_table(tmp_path/'b.csv').splitlines()[-1] == '| a | 263 | 0.9027 |'
+
+def test_values_of_constants_are_cut_between_words(build):
+    assert build.brief('x', 9) == "'x'" and build.brief(dict(a='one two three'), 12).endswith(' …')
+    lines = build.entry('m.X', {'small': 1, 'large': 'a '*300}, 2)
+    assert '- `small`: `1`' in lines and all(len(l) < 300 for l in lines)
+
+def test_pages_stand_in_reading_order(build):
+    names = ['zoo.ipynb', 'train.ipynb', 'fuse.ipynb', 'paper/02_b.ipynb', 'paper/01_a.ipynb', 'tools/late.ipynb', 'tools/early.ipynb', 'tools/loose.ipynb', 'evidence/z.ipynb']
+    got = build.parts(names, {'data.early': 'tools/early.ipynb', 'data.late': 'tools/late.ipynb', 'network.x': 'paper/01_a.ipynb'})
+    assert got['The book'] == ['paper/01_a.ipynb', 'paper/02_b.ipynb'] and got['Evidence'] == ['evidence/z.ipynb']
+    assert got['Tools'] == {'Images and data': ['tools/early.ipynb', 'tools/late.ipynb'], 'More': ['tools/loose.ipynb']}
+    assert got['Notebooks to run'] == ['fuse.ipynb', 'train.ipynb', 'zoo.ipynb']
+
+def test_what_is_imported_comes_first(build):
+    order = list(build.exported())
+    for a,b in (('core.files','data.images'), ('data.images','data.pairs'), ('network.blocks','network.detail'), ('network.model','losses.stage_one'), ('companion.probe','companion.words')):
+        assert order.index(a) < order.index(b)
+
+def test_every_room_of_the_package_has_a_title(build): assert {m.split('.')[0] for m in build.exported()} <= set(build.ROOMS)
+
+def test_cells_for_readers(build):
+    code = lambda s, outputs=(): dict(cell_type='code', id='a', metadata={}, source=s, outputs=list(outputs))
+    md = lambda s: dict(cell_type='markdown', metadata={}, source=s)
+    table = dict(output_type='display_data', metadata={}, data={'text/markdown': ['| a |\n', '|---|'], 'text/plain': ['x']})
+    noise = dict(output_type='stream', name='stderr', text='warning')
+    got = build.reader_cells([code('#| default_exp x'), code('#| hide\nimport a'), code('#| export\ndef f(): pass'), code('f()', [table, noise]),
+                              md('[a](#SF:-b) [c](x.ipynb#eq-3)'), md('<a id="eq-1"></a>\n$$x\n\\tag{1}$$\nso $y$')])
+    assert [c['source'] for c in got] == ['def f(): pass', 'f()', '| a |\n|---|', '[a](#sf-b) [c](x.ipynb#eq-3)', '<a id="eq-1"></a>\n\n$$x\n\\tag{1}$$\n\nso $y$']
+    assert build.displays('$$a \\\\ b$$') == '\n\\begin{equation*}\na \\\\ b\n\\end{equation*}\n'
+    assert got[0]['metadata'] == {'tags': ['export']} and got[1]['outputs'] == []
+
+def test_links_to_files_outside_the_site_become_text(build):
+    assert build.localise('[a](nbs/a.ipynb#x) [LICENSE](LICENSE) [b](c.py) [d](https://x.y)', {'nbs/a.ipynb'}) == '[a](nbs/a.ipynb#x) `LICENSE` b [d](https://x.y)'
+
+def test_start_page_ends_before_the_results(build):
+    text = build.start_page()
+    assert 'smfnet_fuse' in text and 'results:start' not in text and text.count('\n# ') == 0
+
+def test_gallery_needs_data_and_says_how(build, tmp_path):
+    pytest.importorskip('matplotlib')
+    from smfnet.data.images import write_image
+    from smfnet.data.scenes.render import render_scene
+    assert 'Set `SMFNET_DATA`' in build.gallery_page(tmp_path, None)
+    s = render_scene(3, size=(64,80))
+    for m in ('ir','vi'): write_image(tmp_path/'data/TNO/test'/m/'a.png', getattr(s, m))
+    page = build.gallery_page(tmp_path, str(tmp_path/'data'), side=48)
+    assert '](gallery/TNO-test.png)' in page and (tmp_path/'gallery/TNO-test.png').stat().st_size > 5000 and 'RoadScene' not in page
+
+def test_the_vendored_script_is_named():
+    text = (ROOT/'docs/_static/README.md').read_text()
+    assert 'Apache License 2.0' in text and re.search(r'MathJax 3\.2\.2', text) and '"3.2.2"' in (ROOT/'docs/_static/tex-svg.js').read_text()
