@@ -8,7 +8,7 @@ PRESET ?= smoke
 CORES  ?= 2
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
-QUICK  := tests/core tests/network tests/losses tests/metrics tests/fusing tests/test_architecture.py tests/test_front_door.py
+QUICK  := tests/core tests/network tests/losses tests/metrics tests/fusing/test_api.py tests/test_architecture.py
 comma  := ,
 MORE   := $(if $(SMFNET_EXTRAS),$(comma)$(SMFNET_EXTRAS))
 

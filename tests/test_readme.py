@@ -1,5 +1,5 @@
 "Every command of the README is run, on the files that it names."
-import os, re, shlex, subprocess, sys
+import os, re, subprocess, sys
 from pathlib import Path
 import numpy as np
 import pytest

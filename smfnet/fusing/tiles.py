@@ -16,7 +16,8 @@ from ..network.blocks import TransformerBlock
 from ..network.detail import CAI
 from ..network.graph import GR, NodePyramid
 from ..network.model import SMFNet
-from ..network.fast import ALL, attention_matrix, attention_mix, attention_sums, cross_matrix, cross_mix, cross_sums, embed, paint
+from ..network.fast import (
+    ALL, attention_matrix, attention_mix, attention_sums, cross_matrix, cross_mix, cross_sums, embed, paint)
 
 # %% ../../nbs/tools/tiles.ipynb #c006
 class FeatureMap:
@@ -30,7 +31,8 @@ class FeatureMap:
         if folder is None: data = torch.empty(n)
         else:
             with tempfile.TemporaryFile(dir=folder) as f:
-                if hasattr(os, 'posix_fallocate'): os.posix_fallocate(f.fileno(), 0, 4*n) # a full disk shows now, not in the middle
+                if hasattr(os, 'posix_fallocate'):
+                    os.posix_fallocate(f.fileno(), 0, 4*n) # a full disk shows now, not in the middle
                 else: f.truncate(4*n)
                 self.file = mmap.mmap(f.fileno(), 4*n)
             data = torch.frombuffer(self.file, dtype=torch.float32)
@@ -124,7 +126,8 @@ def transform(
     add:bool=False,         # add to `out`
 ) -> FeatureMap:            # `out`
     "A transformer block in two sweeps."
-    matrix = attention_matrix(block.attn, sweep.sum(lambda *o: attention_sums(block.attn, block.norm1(before(*o[:-1])), o[-1]), *src, halo=reach[0]+1))
+    sums = lambda *o: attention_sums(block.attn, block.norm1(before(*o[:-1])), o[-1])
+    matrix = attention_matrix(block.attn, sweep.sum(sums, *src, halo=reach[0]+1))
     def tile(*o):
         x = before(*o)
         x = x + attention_mix(block.attn, block.norm1(x), matrix)
@@ -154,7 +157,8 @@ def sweep_detail(
     out, halves = sweep.new(c), lambda f: f.chunk(2, dim=1)
     for i,s in enumerate(shallow):
         f, cross = sweep.map(detail.dense, s, halo=2, out=sweep.new(c)), detail.cross
-        matrix = None if cross is None else cross_matrix(cross, sweep.sum(lambda x,inside: cross_sums(cross, *halves(x), inside), f, halo=1))
+        sums = lambda x,inside: cross_sums(cross, *halves(x), inside)
+        matrix = None if cross is None else cross_matrix(cross, sweep.sum(sums, f, halo=1))
         ask = lambda x: halves(x) if cross is None else cross_mix(cross, *halves(x), matrix)
         sweep.map(lambda x: torch.cat(detail.inn(*ask(x)), dim=1), f, halo=3, out=out, add=i > 0)
     return out
@@ -195,13 +199,15 @@ def sweep_graph(
     "`GR` and its fusion layer, in sweeps."
     nodes, pools = graph.nodes, [sweep_pools(sweep, graph.nodes, s) for s in shallow]
     if nodes.kind == 'pooled': # the coarse ones, convolved on their own grid
-        pools = [[p[0]] + [sweep.map(conv, o, halo=1, out=sweep.new(o.data.shape[2], o.size)) for conv,o in zip(nodes.convs[1:], p[1:])] for p in pools]
+        convolved = lambda conv,o: sweep.map(conv, o, halo=1, out=sweep.new(o.data.shape[2], o.size))
+        pools = [[p[0], *map(convolved, nodes.convs[1:], p[1:])] for p in pools]
     reach = max(conv[0].dilation[0] for conv in nodes.convs)
     out = sweep.new(graph.readout.out_channels, pools[0][0].size)
     for own,wide,inside in tiles(out.size, sweep.side//2, reach):
         v = []
         for p in pools:
-            v += [conv(p[0][wide])[(..., *inside)] for conv in (nodes.convs if nodes.kind == 'dilated' else nodes.convs[:1])]
+            convs = nodes.convs if nodes.kind == 'dilated' else nodes.convs[:1]
+            v += [conv(p[0][wide])[(..., *inside)] for conv in convs]
             v += [resize_window(o, out.size, own) for o in p[1:]]
         out[own] = fuse(*graph.reason(v))
     return out
@@ -217,7 +223,8 @@ def stream(
 ) -> Tensor:                    # fused (1 1 h w), as `net(ir, vi)` to rounding, on the CPU
     "Fuse one pair of any size tile by tile (Sec. 2.1)."
     check_image(ir, 'ir'); check_image(vi, 'vi'); check_same(ir, vi)
-    if ir.shape[0] != 1 or min(ir.shape[-2:]) < 16: raise ValueError(f"stream takes one pair of at least 16×16 px; the shape is {tuple(ir.shape)}")
+    if ir.shape[0] != 1 or min(ir.shape[-2:]) < 16:
+        raise ValueError(f"stream takes one pair of at least 16×16 px; the shape is {tuple(ir.shape)}")
     e, dim, device = net.encoder, net.cfg.dim, next(net.parameters()).device
     sweep = Sweeps(ir.shape[-2:], side, folder, device)
     shallow = []
@@ -228,11 +235,13 @@ def stream(
     graph = None if e.graph is None else sweep_graph(sweep, e.graph, net.fuse_graph, *shallow)
     detail = sweep_detail(sweep, e.detail, *shallow)
     x = sweep.new(dim)
-    for own,_,_ in tiles(sweep.size, side, 0): x[own] = torch.zeros(()).expand(1,dim,1,1) if graph is None else resize_window(graph, sweep.size, own)
+    for own,_,_ in tiles(sweep.size, side, 0):
+        x[own] = torch.zeros(()).expand(1,dim,1,1) if graph is None else resize_window(graph, sweep.size, own)
     sweep_branch(sweep, net.fuse_detail, detail, out=x)
     del graph, detail
     base = [sweep_base(sweep, e.base, shallow.pop(0)) for _ in range(2)]
     sweep_branch(sweep, net.fuse_base, *base, out=x)
     del base
-    drawn = transform(sweep, net.decoder.block, x, after=lambda o: paint(net.decoder, o), reach=(0,3), out=FeatureMap(sweep.size))[ALL]
+    last, out = lambda o: paint(net.decoder, o), FeatureMap(sweep.size)
+    drawn = transform(sweep, net.decoder.block, x, after=last, reach=(0,3), out=out)[ALL]
     return net.decoder.squash(drawn, torch.maximum(ir, vi).to(drawn))

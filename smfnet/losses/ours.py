@@ -16,7 +16,7 @@ from .stage_two import StageTwoLoss
 
 # %% ../../nbs/tools/our_losses.ipynb #c009
 class EdgeLoss(nn.Module):
-    "The fused image is as steep as the steeper source, and with 'signed' in the same direction (Eq. 30, D-47), at one scale or several (D-48)."
+    "The fused image is as steep as the steeper source, with 'signed' in its direction (Eq. 30, D-47, D-48)."
     def __init__(self,
         edges:str='magnitude', # or 'signed'
         scales:int=1):         # 1: the images alone; 3: also their halves and quarters
@@ -38,7 +38,10 @@ class EdgeLoss(nn.Module):
         vi:Tensor,    # visible luma (b 1 h w)
     ) -> Tensor:      # scalar, 0 or larger; ValueError where an image is smaller than a pixel of its smallest copy
         side = 2**(self.scales-1)
-        if min(fused.shape[-2:]) < side: raise ValueError(f"edge_scales={self.scales} needs images of at least {side}×{side} pixels, not {tuple(fused.shape[-2:])}")
+        if min(fused.shape[-2:]) < side:
+            raise ValueError(
+                f"edge_scales={self.scales} needs images of at least {side}×{side} pixels, not "
+                f"{tuple(fused.shape[-2:])}")
         return sum(.5**k * self.at(*(F.avg_pool2d(x, 2**k) for x in (fused,ir,vi))) for k in range(self.scales))
 
 # %% ../../nbs/tools/our_losses.ipynb #c019
@@ -47,7 +50,7 @@ def structure_loss(
     ir:Tensor,    # infrared (b 1 h w)
     vi:Tensor,    # visible luma (b 1 h w)
 ) -> Tensor:      # scalar in [0, 2]; 0 where the fused image differs from both sources in brightness alone
-    "How little of both sources' contrast and structure, the second factor of SSIM, the fused image has (not in the paper: D-49)."
+    "How little of both sources' contrast and structure, SSIM's second factor, the fused image has (D-49)."
     return 1 - (ssim(fused, ir, luminance=False) + ssim(fused, vi, luminance=False))/2
 
 # %% ../../nbs/tools/our_losses.ipynb #c023
@@ -59,8 +62,10 @@ class OurLossWeights(LossWeights):
     structure:float = 0.    # weight of `structure_loss` (D-49)
     def __post_init__(self):
         super().__post_init__()
-        if not self.structure >= 0: raise ValueError(f"loss weight structure must be 0 or larger, not {self.structure!r}")
-        if self.edges not in ('magnitude','signed'): raise ValueError(f"edges must be 'magnitude' or 'signed', not {self.edges!r}")
+        if not self.structure >= 0:
+            raise ValueError(f"loss weight structure must be 0 or larger, not {self.structure!r}")
+        if self.edges not in ('magnitude','signed'):
+            raise ValueError(f"edges must be 'magnitude' or 'signed', not {self.edges!r}")
         if type(self.edge_scales) is not int or self.edge_scales < 1:
             raise ValueError(f"edge_scales must be a whole number, 1 or larger, not {self.edge_scales!r}")
 
@@ -81,18 +86,23 @@ class OurStageTwoLoss(StageTwoLoss):
 LOSS_PRESETS = dict(
     printed = LossWeights(),                       # Sec. 3.1
     swapped = LossWeights(alpha4=2., alpha5=10.),  # as in the release (D-18)
-    picture = OurLossWeights(alpha4=2., alpha5=2.5, edges='signed', structure=.4)) # what the weights `ivf` are trained with
+    # what the weights `ivf` are trained with
+    picture = OurLossWeights(alpha4=2., alpha5=2., edges='signed', structure=.4))
 
 def named_loss_weights(
-    spec:str|dict|LossWeights='printed', # a name in `LOSS_PRESETS`, fields that differ from the printed weights, or the weights themselves
+    spec:str|dict|LossWeights='printed', # a name in `LOSS_PRESETS`, fields that differ from the printed ones, or weights
 ) -> LossWeights:
     "The loss weights that somebody named; ValueError for a name or a field that does not exist."
     if isinstance(spec, LossWeights): return spec
     if isinstance(spec, str):
-        if spec not in LOSS_PRESETS: raise ValueError(f"loss_weights must be one of {', '.join(LOSS_PRESETS)}, or fields and values, not {spec!r}")
+        if spec not in LOSS_PRESETS:
+            raise ValueError(
+                f"loss_weights must be one of {', '.join(LOSS_PRESETS)}, or fields and values, not "
+                f"{spec!r}")
         return LOSS_PRESETS[spec]
     known = [f.name for f in fields(OurLossWeights)]
-    if wrong := [k for k in spec if k not in known]: raise ValueError(f"unknown loss weight {', '.join(wrong)}; there are {', '.join(known)}")
+    if wrong := [k for k in spec if k not in known]:
+        raise ValueError(f"unknown loss weight {', '.join(wrong)}; there are {', '.join(known)}")
     plain = {f.name for f in fields(LossWeights)}
     return (LossWeights if set(spec) <= plain else OurLossWeights)(**spec)
 

@@ -34,7 +34,8 @@ class StageTwoLoss(nn.Module):
         "Every ingredient of the total by name."
         w, cc = self.w, feature_cc(f)
         t = dict(intensity=(fused - torch.maximum(ir,vi)).abs().mean(), grad=self.edges(fused, ir, vi)) # Eqs. 29, 30
-        t['decomp'] = decomposition_loss(cc['cc_base'], cc['cc_detail'], cc.get('cc_graph') if w.graph_stage2 else None, w.delta)
+        graph = cc.get('cc_graph') if w.graph_stage2 else None
+        t['decomp'] = decomposition_loss(cc['cc_base'], cc['cc_detail'], graph, w.delta)
         return t | cc
     def total(self, t:dict) -> Tensor:
         "Weighted sum of the terms (Eq. 28)."

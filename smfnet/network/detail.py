@@ -12,7 +12,7 @@ from .blocks import BRB, GRDB, LayerNorm2d, attend, depthwise, pointwise
 
 # %% ../../nbs/paper/03_detail.ipynb #c009
 class CrossMDTA(nn.Module):
-    "Channel attention in which one half of the features asks (Q) and the other answers (K, V) (Eqs. 1-4; ledger D-01 to D-03)."
+    "Channel attention: one half of the features asks (Q), the other answers (K, V) (Eqs. 1-4; D-01 to D-03)."
     def __init__(self,
         dim:int,       # channels of one half
         heads:int=8):  # heads; must divide dim
@@ -43,7 +43,7 @@ def soft_clamp(
 
 # %% ../../nbs/paper/03_detail.ipynb #c028
 class InvertibleBlock(nn.Module):
-    "Coupling of two halves with an exact inverse: `forward` is Eqs. 5-6, `inverse` is Eqs. 7-8 (Eqs. 5-8; ledger D-04 to D-06)."
+    "Coupling of two halves; `forward` is Eqs. 5-6, `inverse` undoes it exactly (Eqs. 5-8; D-04 to D-06)."
     def __init__(self,
         dim:int,               # channels of one half
         affine_both:bool=False,# scale the second half too, as Eq. 8 does; False leaves Eq. 6 additive
@@ -74,7 +74,7 @@ class InvertibleBlock(nn.Module):
 
 # %% ../../nbs/paper/03_detail.ipynb #c039
 class CAI(nn.Module):
-    "Cross attention and invertible block: gradient residual dense block, cross attention of two halves, coupling (Eqs. 1-6, Sec. 2.2.1; ledger D-13)."
+    "Gradient residual dense block, cross attention of two halves, coupling (Eqs. 1-6, Sec. 2.2.1; D-13)."
     def __init__(self,
         dim:int,             # channels c, even
         heads:int=8,         # heads of the cross attention

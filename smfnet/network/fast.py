@@ -20,13 +20,14 @@ from .model import Decoder, Shallow
 # %% ../../nbs/tools/fast.ipynb #c007
 ALL = (slice(None), slice(None)) # every row, every column
 
-def _mix_channels(x:Tensor, weight:Tensor, bias:Tensor|None=None) -> Tensor: # (b c h w), (cout c 1 1) -> (b cout h w), pixel-major
-    "A pointwise convolution as one matrix product, see below."
+def _mix_channels(x:Tensor, weight:Tensor, bias:Tensor|None=None) -> Tensor:
+    "A pointwise convolution as one matrix product: (b c h w), (cout c 1 1) -> (b cout h w), pixel-major."
     if not torch.compiler.is_compiling() and torch.get_num_threads() == 1:
         return F.linear(x.movedim(-3,-1), weight.flatten(1), bias).movedim(-1,-3)
     return F.conv2d(x, weight, bias)
 
-def _project(qkv:nn.Sequential, x:Tensor, channels:slice) -> Tensor: # some output channels of a pointwise, then a depthwise convolution
+def _project(qkv:nn.Sequential, x:Tensor, channels:slice) -> Tensor:
+    "Some output channels of a pointwise, then a depthwise convolution."
     x = _mix_channels(x, qkv[0].weight[channels])
     return F.conv2d(x, qkv[1].weight[channels], padding=1, groups=x.shape[1])
 
@@ -76,7 +77,7 @@ def apply_matrix(
 
 # %% ../../nbs/tools/fast.ipynb #c011
 def attention_sums(m:MDTA, x:Tensor, inside:tuple=ALL) -> Tensor: # (b c c+2)
-    "`channel_sums` of a self attention over the pixels `inside` (rows, columns); the others are there for the 3×3 taps."
+    "`channel_sums` of a self attention over the pixels `inside`; the others are there for the 3×3 taps."
     q,k = _project(m.qkv, x, slice(0, 2*x.shape[1])).chunk(2, dim=1)
     return channel_sums(*(o[(..., *inside)] for o in (q,k)))
 
@@ -90,7 +91,8 @@ def attention_mix(m:MDTA, x:Tensor, matrix:Tensor) -> Tensor: # (b c h w)
 
 def cross_sums(m:CrossMDTA, x1:Tensor, x2:Tensor, inside:tuple=ALL) -> Tensor: # (2 b c/2 c/2+2)
     "`channel_sums` of (Q2, K1) and of (Q1, K2)."
-    x1,x2 = (_project(net, o, slice(0, 2*o.shape[1]))[(..., *inside)] for net,o in ((m.qkv1, m.norm1(x1)), (m.qkv2, m.norm2(x2))))
+    halves = ((m.qkv1, m.norm1(x1)), (m.qkv2, m.norm2(x2)))
+    x1,x2 = (_project(net, o, slice(0, 2*o.shape[1]))[(..., *inside)] for net,o in halves)
     (q1,k1),(q2,k2) = x1.chunk(2, dim=1), x2.chunk(2, dim=1)
     return torch.stack([channel_sums(q2, k1), channel_sums(q1, k2)])
 
@@ -180,7 +182,8 @@ class _FastDecoder(Decoder):
     def forward(self, x, start=None): return self.squash(paint(self, self.block(x)), start)
 
 # %% ../../nbs/tools/fast.ipynb #c027
-_FAST = {c.__base__: c for c in (_FastMDTA, _FastCrossMDTA, _FastLeFF, _FastGraphStep, _FastInvertibleBlock, _FastShallow, _FastDecoder)}
+_FORMS = (_FastMDTA, _FastCrossMDTA, _FastLeFF, _FastGraphStep, _FastInvertibleBlock, _FastShallow, _FastDecoder)
+_FAST = {c.__base__: c for c in _FORMS}
 
 def faster(
     net:nn.Module, # an `SMFNet`, or a part of one; changed in place

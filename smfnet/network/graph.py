@@ -26,7 +26,8 @@ def resize(
     size:tuple, # (h', w')
 ) -> Tensor:    # (b c h' w')
     "Bilinear resampling to `size`."
-    return x if tuple(x.shape[-2:]) == tuple(size) else F.interpolate(x, size=tuple(size), mode='bilinear', align_corners=False)
+    if tuple(x.shape[-2:]) == tuple(size): return x
+    return F.interpolate(x, size=tuple(size), mode='bilinear', align_corners=False)
 
 # %% ../../nbs/paper/05_graph.ipynb #c015
 class NodePyramid(nn.Module):
@@ -41,7 +42,8 @@ class NodePyramid(nn.Module):
         if kind not in ('pooled','dilated'): raise ValueError(f"nodes must be 'pooled' or 'dilated', not {kind!r}")
         self.kind, self.stride, self.scales = kind, stride, scales
         dil = [1]*len(scales) if kind=='pooled' else [max(1, r//stride) for r in rates]
-        self.convs = nn.ModuleList(nn.Sequential(depthwise(dim, d), pointwise(dim, dim, bias=True), nn.LeakyReLU(0.2, True)) for d in dil)
+        conv = lambda d: nn.Sequential(depthwise(dim, d), pointwise(dim, dim, bias=True), nn.LeakyReLU(0.2, True))
+        self.convs = nn.ModuleList(map(conv, dil))
     def pools(self, x:Tensor) -> list[Tensor]:
         "What the convolutions see: the node grid, and for pooled nodes its coarser versions."
         x = pool(x, self.stride)

@@ -142,7 +142,8 @@ class SMFNet(nn.Module):
     def encode(self, ir:Tensor, vi:Tensor) -> Features:
         "Features of a pair; both `(b 1 h w)` in [0, 1], sides of at least 16 px."
         check_image(ir, 'ir'); check_image(vi, 'vi'); check_same(ir, vi)
-        if min(ir.shape[-2:]) < 16: raise ValueError(f"images must be at least 16×16 px; these are {ir.shape[-2]}×{ir.shape[-1]}")
+        if min(ir.shape[-2:]) < 16:
+            raise ValueError(f"images must be at least 16×16 px; these are {ir.shape[-2]}×{ir.shape[-1]}")
         return self.encoder(ir, vi)
     def reconstruct(self, f:Features) -> tuple[Tensor,Tensor]:
         "Stage I: decode the sum of each modality's own branches into `rec_ir, rec_vi`."

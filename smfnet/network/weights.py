@@ -39,7 +39,8 @@ def save_checkpoint(
 ) -> Path:          # the file
     "Write weights and configuration to one safetensors file, whole or not at all."
     state = {k: v.detach().cpu().contiguous() for k,v in model.state_dict().items()}
-    meta = dict(format=FORMAT, config=json.dumps(dataclasses.asdict(model.cfg)), sha256=weights_hash(state), info=json.dumps(info))
+    config = json.dumps(dataclasses.asdict(model.cfg))
+    meta = dict(format=FORMAT, config=config, sha256=weights_hash(state), info=json.dumps(info))
     with atomic_path(path) as tmp: save_file(state, str(tmp), metadata=meta)
     return Path(path)
 
@@ -53,11 +54,17 @@ def read_checkpoint(
     try:
         with safe_open(str(path), framework='pt') as f:
             meta, state = f.metadata() or {}, {k: f.get_tensor(k) for k in f.keys()}
-    except Exception as e: raise ValueError(f"{str(path)!r} is not a readable safetensors file (truncated or damaged?): {e}") from e
-    if meta.get('format') != FORMAT: raise ValueError(f"{str(path)!r} is not an smfnet checkpoint (format {meta.get('format')!r}, expected {FORMAT!r})")
-    if weights_hash(state) != meta.get('sha256'): raise ValueError(f"{str(path)!r} fails its hash: its weights were changed after saving")
+    except Exception as e:
+        raise ValueError(f"{str(path)!r} is not a readable safetensors file (truncated or damaged?): {e}") from e
+    if meta.get('format') != FORMAT:
+        raise ValueError(
+            f"{str(path)!r} is not an smfnet checkpoint (format {meta.get('format')!r}, expected "
+            f"{FORMAT!r})")
+    if weights_hash(state) != meta.get('sha256'):
+        raise ValueError(f"{str(path)!r} fails its hash: its weights were changed after saving")
     try: return state, ModelConfig(**json.loads(meta['config'])), json.loads(meta.get('info','{}'))
-    except (TypeError, KeyError, ValueError) as e: raise ValueError(f"{str(path)!r} was made for another configuration of SMFNet: {e}") from e
+    except (TypeError, KeyError, ValueError) as e:
+        raise ValueError(f"{str(path)!r} was made for another configuration of SMFNet: {e}") from e
 
 # %% ../../nbs/tools/weights.ipynb #c012
 def list_weights() -> list[str]: # names that `load_model` knows
@@ -72,7 +79,9 @@ def weights_path(
     "The file of the weights called `name`; ValueError when there are none of that name."
     if Path(name).suffix: return Path(name)
     if str(name) not in list_weights():
-        raise ValueError(f"no shipped weights are called {str(name)!r}; there are {', '.join(list_weights())}, or give a .safetensors file")
+        raise ValueError(
+            f"no shipped weights are called {str(name)!r}; there are {', '.join(list_weights())}, or give a "
+            f".safetensors file")
     return _folder()/f'{name}.safetensors'
 
 # %% ../../nbs/tools/weights.ipynb #c013

@@ -167,6 +167,7 @@ def test_what_a_loss_on_the_images_reaches(net, pair, stage):
     fusion = {n for n in names if n.startswith('fuse_')}
     assert fusion and {n for n,p in net.named_parameters() if p.grad is not None and p.grad.any()} == (names - fusion if stage == 1 else names)
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_bfloat16_moves_the_shipped_networks_picture_by_less_than_five_grey_levels(night):
     net = load_model('ivf', 'cpu')
