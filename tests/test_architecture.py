@@ -79,7 +79,7 @@ def test_rooms_are_small():
 
 def test_few_lines_are_wide():
     wide = [f'{p.relative_to(root)}:{i}' for p in MODULES.values()
-            for i,l in enumerate(p.read_text(encoding='utf-8').splitlines(), 1) if len(l) > MAX_WIDTH]
+            for i,l in enumerate(p.read_text(encoding='utf-8').splitlines(), 1) if len(l) > MAX_WIDTH and not l.startswith('__all__')] # nbdev writes that line
     assert len(wide) <= MAX_WIDE, f'{len(wide)} lines are over {MAX_WIDTH} characters:\n' + '\n'.join(wide)
 
 def core_requirements():

@@ -98,7 +98,8 @@ def eq_gaps(
         elif marks and not any(room[m.notebook] == room.get(home[0]) for m in marks):
             gaps.append(f'Eq. {n}: {home[0]} displays it, but nothing of that room computes it')
     for k in sorted({m.notebook for marks in index.values() for m in marks}):
-        if not set.union(*_shown(nbs/k)): gaps.append(f'{k}: exports code of equations, but neither displays nor links one')
+        if not set.union(*_shown(nbs / k)):
+            gaps.append(f'{k}: exports code of equations, but neither displays nor links one')
     return gaps
 
 # %% ../../nbs/tools/equations.ipynb #c019

@@ -39,6 +39,9 @@ def ledger_table(
 ) -> str:                        # markdown
     "Table of ledger entries, each row anchored as `#d-nn`."
     head = ['', 'Place', 'The paper', 'The release', 'Here', 'Why', 'Shown in']
-    rows = [[f'<a id="{e.tag.lower()}"></a>{e.tag}', e.place, e.paper, e.release, e.ours, e.why, e.evidence] for e in entries]
+    rows = [
+        [f'<a id="{e.tag.lower()}"></a>{e.tag}', e.place, e.paper, e.release, e.ours, e.why, e.evidence]
+        for e in entries
+    ]
     cells = lambda r: ' | '.join(o.replace('|', r'\|') for o in r)
     return '\n'.join(f'| {cells(r)} |' for r in (head, ['---']*len(head), *rows))

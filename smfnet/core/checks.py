@@ -32,7 +32,9 @@ def check_same(
 ) -> None:
     "Require two tensors of one shape: fusion needs registered pairs."
     if a.shape != b.shape:
-        raise ValueError(f"{na} {tuple(a.shape)} and {nb} {tuple(b.shape)} differ in shape; register and resample the pair first")
+        raise ValueError(
+            f"{na} {tuple(a.shape)} and {nb} {tuple(b.shape)} differ in shape; register and resample the pair first"
+        )
 
 # %% ../../nbs/tools/checks.ipynb #c012
 def check_unit(

@@ -36,7 +36,7 @@ def get_device(
 def keep_memory(
     threshold:int=2**30, # bytes; smaller blocks are kept by the process and reused
 ) -> bool:               # whether the allocator took the setting
-    "Ask glibc to keep large freed blocks instead of returning them to the kernel; for the whole process, until it ends."
+    "Ask glibc to keep large freed blocks instead of returning them to the kernel, until the process ends."
     if not sys.platform.startswith('linux'): return False
     try: mallopt = ctypes.CDLL('libc.so.6').mallopt
     except (OSError, AttributeError): return False

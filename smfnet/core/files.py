@@ -27,7 +27,9 @@ def data_root(
     if data is None: return None
     p = Path(data).expanduser()
     if not p.is_dir():
-        raise FileNotFoundError(f"data folder {str(p)!r} does not exist; set SMFNET_DATA (or data=) to the folder that holds TNO, RoadScene, ...")
+        raise FileNotFoundError(
+            f"data folder {str(p)!r} does not exist; set SMFNET_DATA (or data=) to the folder that holds TNO, RoadScene, ..."
+        )
     return p
 
 # %% ../../nbs/tools/files.ipynb #c011

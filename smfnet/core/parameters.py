@@ -25,7 +25,9 @@ def _injected(
 ) -> list[str]:  # names that it assigns; empty unless papermill wrote the cell
     "What papermill put into a notebook."
     if not source.lstrip().startswith('# Parameters'): return []
-    return [t.id for o in ast.parse(source).body if isinstance(o, ast.Assign) for t in o.targets if isinstance(t, ast.Name)]
+    return [
+        t.id for o in ast.parse(source).body if isinstance(o, ast.Assign) for t in o.targets if isinstance(t, ast.Name)
+    ]
 
 # %% ../../nbs/tools/parameters.ipynb #c008
 def _problem(
@@ -51,11 +53,16 @@ def check_parameters(
         if ip is None: raise RuntimeError('check_parameters() reads the cells of a notebook: call it inside one')
         namespace, history = ip.user_ns, ip.user_ns['In']
     where = [i for i,o in enumerate(history) if _declared(o)]
-    if not where: raise ValueError('this notebook has no parameters cell: one that holds nothing but lines like `seed:int = 0`')
+    if not where:
+        raise ValueError('this notebook has no parameters cell: one that holds nothing but lines like `seed:int = 0`')
     names, wrong = _declared(history[where[-1]]), []
     for o in (o for cell in history[where[-1]+1:] for o in _injected(cell)):
         near = difflib.get_close_matches(o, names, 1)
-        if o not in names: wrong.append(f"there is no parameter {o}" + (f" (is {near[0]} meant?)" if near else f"; there are {', '.join(names)}"))
+        if o not in names:
+            wrong.append(
+                f"there is no parameter {o}"
+                + (f" (is {near[0]} meant?)" if near else f"; there are {', '.join(names)}")
+            )
     wrong += [p for k,t in names.items() if (p := _problem(k, namespace[k], t))]
     if wrong: raise ValueError('; '.join(wrong))
     return {k: float(v) if 'float' in t and type(v) is int else v for k,t in names.items() for v in [namespace[k]]}

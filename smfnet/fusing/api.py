@@ -35,19 +35,23 @@ def has_bf16(
 @dataclass(frozen=True)
 class FuseOptions:
     "How a pair is read and fused; ValueError when a value makes no sense."
-    precision:str='fp32'                    # 'bf16': half precision where that is safe; 'auto': bf16 where the device has it
+    precision: str = 'fp32'  # 'bf16': half precision where that is safe; 'auto': bf16 where the device has it
     minmax:bool=False                       # stretch each fused image to [0, 1] (Eq. F1)
     stretch:tuple[float,float]|None=None    # percentiles of the infrared that become 0 and 1
     resize:str|None=None                    # 'ir' or 'vi': resample that one to the other's size
     max_memory:int|str|None=None            # see `plan_memory`
     def __post_init__(self):
-        if self.precision not in PRECISIONS: raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}")
         if self.resize not in (None,'ir','vi'): raise ValueError(f"resize must be 'ir' or 'vi', not {self.resize!r}")
         parse_memory(self.max_memory)
         if self.stretch is None: return
         try: good = 0 <= self.stretch[0] < self.stretch[1] <= 100 and len(self.stretch) == 2
         except (TypeError, IndexError, KeyError): good = False
-        if not good: raise ValueError(f"stretch must be two percentiles 0 <= low < high <= 100, such as (1, 99), not {self.stretch!r}")
+        if not good:
+            raise ValueError(
+                f"stretch must be two percentiles 0 <= low < high <= 100, such as (1, 99), not "
+                f"{self.stretch!r}")
 
 # %% ../../nbs/tools/fusing.ipynb #c011
 _WHOLE_PX = 2**15    # on a CPU, pairs of more pixels are fused tile by tile
@@ -78,8 +82,13 @@ def fuse_batch(
     max_memory:int|str|None=None, # see `plan_memory`
 ) -> Tensor:                      # fused (b 1 h w) float32 in [0, 1], on the device of `ir`
     "Fuse a batch without gradients; the modes of `net` are left as they were."
-    check_image(ir, 'ir'); check_image(vi, 'vi'); check_same(ir, vi); check_unit(ir, 'ir', _ROUNDING); check_unit(vi, 'vi', _ROUNDING)
-    if min(ir.shape[-2:]) < 16: raise ValueError(f"images must be at least 16×16 px; these are {ir.shape[-1]}×{ir.shape[-2]}")
+    check_image(ir, 'ir')
+    check_image(vi, 'vi')
+    check_same(ir, vi)
+    check_unit(ir, 'ir', _ROUNDING)
+    check_unit(vi, 'vi', _ROUNDING)
+    if min(ir.shape[-2:]) < 16:
+        raise ValueError(f"images must be at least 16×16 px; these are {ir.shape[-1]}×{ir.shape[-2]}")
     options = FuseOptions(precision=precision, minmax=minmax, max_memory=max_memory)
     device, modes = next(net.parameters()).device, [m for m in net.modules() if m.training]
     half = options.precision == 'bf16' or (options.precision == 'auto' and has_bf16(device))
@@ -114,7 +123,8 @@ def _as_array(
     "One image as a float array; integers are divided by the full scale of their type."
     if isinstance(x, (str,Path)): return read_image(x, stretch=stretch)
     if isinstance(x, Image.Image): x = to_unit(x)
-    if not isinstance(x, np.ndarray): raise TypeError(f"{name} must be a path, a PIL image, a numpy array or a torch tensor, not {type(x).__name__}")
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"{name} must be a path, a PIL image, a numpy array or a torch tensor, not {type(x).__name__}")
     if x.ndim == 3 and x.shape[-1] == 1: x = x[...,0]
     if x.ndim not in (2,3) or (x.ndim == 3 and x.shape[-1] != 3) or 0 in x.shape:
         raise ValueError(f"{name} must be (h w), (h w 1) or (h w 3); its shape is {x.shape}")
@@ -137,7 +147,9 @@ def match_sizes(
     if resize == 'ir': ir = resample(ir, vi.shape[:2])
     if resize == 'vi': vi = resample(vi, ir.shape[:2])
     if ir.shape[:2] != vi.shape[:2]:
-        raise ValueError(f"ir is {ir.shape[1]}×{ir.shape[0]} px and vi is {vi.shape[1]}×{vi.shape[0]} px; if both show the same view, resize='ir' resamples the infrared to the visible")
+        raise ValueError(
+            f"ir is {ir.shape[1]}×{ir.shape[0]} px and vi is {vi.shape[1]}×{vi.shape[0]} px; if both show the "
+            f"same view, resize='ir' resamples the infrared to the visible")
     return ir, vi
 
 def _in_kind(
@@ -175,13 +187,17 @@ def fuse(
     "Fuse one registered pair, or a batch of them."
     o = FuseOptions(precision, minmax, stretch, resize, max_memory)
     how = dict(precision=precision, minmax=minmax, max_memory=max_memory)
-    if isinstance(ir, Tensor) != isinstance(vi, Tensor): raise TypeError(f"ir and vi must both be tensors or neither, not {type(ir).__name__} and {type(vi).__name__}")
+    if isinstance(ir, Tensor) != isinstance(vi, Tensor):
+        raise TypeError(f"ir and vi must both be tensors or neither, not {type(ir).__name__} and {type(vi).__name__}")
     if not isinstance(ir, Tensor):
         a,b = match_sizes(_as_array(ir, 'ir', o.stretch), _as_array(vi, 'vi'), o.resize)
         return _in_kind(fuse_pair(make_pair(a, b), as_network(weights, device), **how), vi, b.shape)
-    if o.stretch or o.resize: raise ValueError("stretch and resize are for files, PIL images and arrays; these are tensors")
+    if o.stretch or o.resize:
+        raise ValueError("stretch and resize are for files, PIL images and arrays; these are tensors")
     check_same(ir, vi)
     if not 2 <= ir.ndim <= 4 or (ir.ndim > 2 and ir.shape[-3] != 1):
-        raise ValueError(f"tensors must be (b 1 h w), (1 h w) or (h w); these are {tuple(ir.shape)} (colour goes in as numpy (h w 3))")
+        raise ValueError(
+            f"tensors must be (b 1 h w), (1 h w) or (h w); these are {tuple(ir.shape)} (colour goes in as numpy "
+            f"(h w 3))")
     x,y = (t.reshape(-1, 1, *t.shape[-2:]) for t in (ir,vi))
     return fuse_batch(x, y, as_network(weights, device), **how).reshape(ir.shape)

@@ -51,8 +51,12 @@ def _usage(
 
 def _make_parser() -> argparse.ArgumentParser:
     "The options of `smfnet_fuse`."
-    p = argparse.ArgumentParser('smfnet_fuse', description='Fuse registered infrared and visible images.', epilog=_EXAMPLES,
-                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        'smfnet_fuse',
+        description='Fuse registered infrared and visible images.',
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add = p.add_argument
     add('ir', help='infrared image, or a folder of them')
     add('vi', help='visible image, or a folder of them')
@@ -60,16 +64,47 @@ def _make_parser() -> argparse.ArgumentParser:
     add('--weights', default='ivf', metavar='W', help='name of shipped weights or a .safetensors file (default: ivf)')
     add('--device', default='auto', help='auto, cpu or cuda (default: auto)')
     add('--resize', choices=('ir','vi'), help='resample this one to the size of the other')
-    add('--stretch', type=_usage(parse_stretch), metavar='LOW,HIGH', help='percentiles of the infrared that become black and white (default: the full scale of the file)')
+    add(
+        '--stretch',
+        type=_usage(parse_stretch),
+        metavar='LOW,HIGH',
+        help='percentiles of the infrared that become black and white (default: the full scale of the file)',
+    )
     add('--minmax', action='store_true', help='stretch each fused image to its own minimum and maximum')
-    add('--resume', action='store_true', help='keep fused images that were made with the same weights and options and are newer than their sources')
+    add(
+        '--resume',
+        action='store_true',
+        help='keep fused images that were made with the same weights and options and are newer than their sources',
+    )
     add('--workers', type=_usage(_number), default=1, metavar='N', help='fuse N pairs at once (default: 1)')
-    add('--threads', type=_usage(_number), metavar='N', help='processor threads for all workers together: fewer leave cores to other programs (default: one for each core)')
-    add('--max-memory', type=_usage(parse_memory), metavar='SIZE',
-        help='what feature maps may take at most, like 2G or 800M, beside the program itself; maps that need more wait on disk (default: half of what is free)')
-    add('--precision', default='fp32', choices=PRECISIONS, help='bf16 is faster where the processor has it, auto asks the processor (default: fp32)')
-    add('--compile', action='store_true', help='translate the network with torch.compile first: minutes, for many pairs of one size on a GPU')
-    add('--export-onnx', metavar='FILE', help="also write the network, for images of the first pair's size, as an ONNX file")
+    add(
+        '--threads',
+        type=_usage(_number),
+        metavar='N',
+        help='processor threads for all workers together: fewer leave cores to other programs (default: one for each core)',
+    )
+    add(
+        '--max-memory',
+        type=_usage(parse_memory),
+        metavar='SIZE',
+        help='what feature maps may take at most, like 2G or 800M, beside the program itself; maps that need more wait on disk (default: half of what is free)',
+    )
+    add(
+        '--precision',
+        default='fp32',
+        choices=PRECISIONS,
+        help='bf16 is faster where the processor has it, auto asks the processor (default: fp32)',
+    )
+    add(
+        '--compile',
+        action='store_true',
+        help='translate the network with torch.compile first: minutes, for many pairs of one size on a GPU',
+    )
+    add(
+        '--export-onnx',
+        metavar='FILE',
+        help="also write the network, for images of the first pair's size, as an ONNX file",
+    )
     add('--quiet', action='store_true', help='print errors only')
     return p
 
@@ -82,13 +117,20 @@ def _report(
     say = functools.partial(print, file=sys.stderr)
     if not quiet:
         for j in jobs:
-            if j.faint: say(f"smfnet_fuse: hint: {j.files.ir} spans {100*j.faint:.1f} % of its scale; --stretch 1,99 would spread it")
-            if j.shift: say(f"smfnet_fuse: hint: {j.files.name}: vi seems to be moved by {j.shift[1]:+d} px to the right and {j.shift[0]:+d} px down against ir; edges will look double")
+            if j.faint:
+                say(
+                    f"smfnet_fuse: hint: {j.files.ir} spans {100 * j.faint:.1f} % of its scale; --stretch 1,99 would spread it"
+                )
+            if j.shift:
+                say(
+                    f"smfnet_fuse: hint: {j.files.name}: vi seems to be moved by {j.shift[1]:+d} px to the right and {j.shift[0]:+d} px down against ir; edges will look double"
+                )
     for j in jobs:
         if j.status == 'failed': say(f"smfnet_fuse: {j.error}")
     n = {k: sum(j.status == k for j in jobs) for k in ('fused','kept','failed')}
     where = jobs[0].out if len(jobs) == 1 else jobs[0].out.parent
-    if n['failed'] and len(jobs) > 1: say(f"smfnet_fuse: {n['failed']} of {len(jobs)} pairs failed; the others are in {where}")
+    if n['failed'] and len(jobs) > 1:
+        say(f"smfnet_fuse: {n['failed']} of {len(jobs)} pairs failed; the others are in {where}")
     if not quiet and n['fused']+n['kept']:
         kept = f", {n['kept']} kept" if n['kept'] else ''
         print(f"{n['fused']} fused{kept} in {sum(j.seconds for j in jobs):.1f} s: {where}")
@@ -123,9 +165,12 @@ def main(
     "The command `smfnet_fuse`."
     a = _make_parser().parse_args(argv)
     try:
-        if argv is None: signal.signal(signal.SIGTERM, _stop)
+        if argv is None:
+            signal.signal(signal.SIGTERM, _stop)
         return _run_command(a)
-    except (ValueError, OSError, MemoryError, ImportError) as e: message,status = reason(e), 1
-    except KeyboardInterrupt: message,status = 'interrupted; finished images are whole, and --resume goes on from them', 130
+    except (ValueError, OSError, MemoryError, ImportError) as e:
+        message, status = reason(e), 1
+    except KeyboardInterrupt:
+        message, status = 'interrupted; finished images are whole, and --resume goes on from them', 130
     print(f"smfnet_fuse: {message}", file=sys.stderr)
     return status

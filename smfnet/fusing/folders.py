@@ -33,7 +33,9 @@ class Job:
     size:tuple|None=None               # (h, w) of the fused image
     seconds:float=0.                   # reading, fusing and writing
     shift:tuple|None=None              # (dy, dx) px of a suspected misregistration
-    faint:float|None=None              # share of its full scale that an infrared image spans, where that is suspiciously little
+    faint: float | None = (
+        None  # share of its full scale that an infrared image spans, where that is suspiciously little
+    )
     def read(self) -> Pair:
         "The pair, stretched and resampled if that was asked for."
         ir,vi = read_image(self.files.ir, stretch=self.options.stretch), read_image(self.files.vi)
@@ -41,7 +43,14 @@ class Job:
     def row(self) -> dict:
         "What to write into a report: plain values."
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ('files','out','options')}
-        return dict(name=self.files.name, ir=str(self.files.ir), vi=str(self.files.vi), out=str(self.out), **asdict(self.options), **own)
+        return dict(
+            name=self.files.name,
+            ir=str(self.files.ir),
+            vi=str(self.files.vi),
+            out=str(self.out),
+            **asdict(self.options),
+            **own,
+        )
 
 def reason(
     e:BaseException, # what went wrong
@@ -73,9 +82,13 @@ def _check_sizes(
             j.status,j.error = 'failed', reason(e)
             continue
         j.size = b if j.options.resize == 'ir' else a
-        if a != b and j.options.resize is None: bad.append(f"{j.files.ir} is {a[1]}×{a[0]} px and {j.files.vi} is {b[1]}×{b[0]} px")
+        if a != b and j.options.resize is None:
+            bad.append(f"{j.files.ir} is {a[1]}×{a[0]} px and {j.files.vi} is {b[1]}×{b[0]} px")
     more = f" (and {len(bad)-1} other pair{'s' if len(bad) > 2 else ''})" if len(bad) > 1 else ''
-    if bad: raise ValueError(f"{bad[0]}{more}; fusing needs registered images of one size: resize='ir' (--resize ir) resamples the infrared to the visible")
+    if bad:
+        raise ValueError(
+            f"{bad[0]}{more}; fusing needs registered images of one size: resize='ir' (--resize ir) resamples the "
+            f"infrared to the visible")
 
 def plan_jobs(
     ir:str|Path,                       # infrared: file or folder
@@ -86,13 +99,15 @@ def plan_jobs(
     "Match the files, name the targets, compare the sizes; nothing is written yet."
     pairs, folder = match_pairs(ir, vi), Path(ir).is_dir()
     if not folder: jobs = [Job(pairs[0], _target(pairs[0], out), options)]
-    elif Path(out).is_file() or Path(out).suffix.lower() in WRITE_SUFFIXES: raise ValueError(f"{out}: two folders make a folder, not a file")
+    elif Path(out).is_file() or Path(out).suffix.lower() in WRITE_SUFFIXES:
+        raise ValueError(f"{out}: two folders make a folder, not a file")
     else: jobs = [Job(p, Path(out)/f'{p.name}.png', options) for p in pairs]
     if folder and Path(out).resolve() in (Path(ir).resolve(), Path(vi).resolve()):
         raise ValueError(f"{out} is a folder of sources; choose another one for the fused images")
     sources = {p.resolve() for j in jobs for p in (j.files.ir, j.files.vi)}
     for j in jobs:
-        if j.out.resolve() in sources: raise ValueError(f"{j.out} is one of the sources and would be overwritten; choose another output")
+        if j.out.resolve() in sources:
+            raise ValueError(f"{j.out} is one of the sources and would be overwritten; choose another output")
         if j.out.is_dir(): raise ValueError(f"{j.out} is a folder; the fused image needs that name")
     _check_sizes(jobs)
     return jobs
@@ -106,8 +121,12 @@ def recipe(
 ) -> str:
     "One line that says how a fused image is made: version, weights and options."
     o = options
-    said = dict(precision=o.precision, minmax=o.minmax, resize=o.resize, stretch=o.stretch and tuple(map(float, o.stretch)))
-    return f"smfnet {__version__}; weights {weights_hash(net.state_dict())[:16]}; " + '; '.join(f'{k} {v}' for k,v in said.items())
+    said = dict(
+        precision=o.precision, minmax=o.minmax, resize=o.resize, stretch=o.stretch and tuple(map(float, o.stretch))
+    )
+    return f"smfnet {__version__}; weights {weights_hash(net.state_dict())[:16]}; " + '; '.join(
+        f'{k} {v}' for k, v in said.items()
+    )
 
 def _is_finished(
     job:Job,  # its size is known
@@ -199,8 +218,14 @@ def run_jobs(
         for j in todo: j.status = 'kept' if _is_finished(j, note) else j.status
     todo = [j for j in todo if j.status != 'kept']
     if todo: _check_writable(jobs[0].out.parent)
-    with tqdm(total=len(jobs), initial=len(jobs)-len(todo), disable=not progress or len(jobs) == 1, desc='fusing', unit='pair') as bar:
-        _run_all(todo, workers, bar.update, net, note, budget//workers)
+    with tqdm(
+        total=len(jobs),
+        initial=len(jobs) - len(todo),
+        disable=not progress or len(jobs) == 1,
+        desc='fusing',
+        unit='pair',
+    ) as bar:
+        _run_all(todo, workers, bar.update, net, note, budget // workers)
     return jobs
 
 def fuse_folder(

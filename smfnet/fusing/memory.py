@@ -13,10 +13,20 @@ from ..network.model import SMFNet
 # %% ../../nbs/tools/memory.ipynb #c006
 def memory_free() -> int|None: # bytes; None where the system does not say
     "Memory that this process may still take: of the machine and of its control group."
-    try: free = [1024*int(l.split()[1]) for l in Path('/proc/meminfo').read_text().splitlines() if l.startswith('MemAvailable')]
-    except OSError: return None
-    try: free.append(int(Path('/sys/fs/cgroup/memory.max').read_text()) - int(Path('/sys/fs/cgroup/memory.current').read_text()))
-    except (OSError, ValueError): pass
+    try:
+        free = [
+            1024 * int(l.split()[1])
+            for l in Path('/proc/meminfo').read_text().splitlines()
+            if l.startswith('MemAvailable')
+        ]
+    except OSError:
+        return None
+    try:
+        free.append(
+            int(Path('/sys/fs/cgroup/memory.max').read_text()) - int(Path('/sys/fs/cgroup/memory.current').read_text())
+        )
+    except (OSError, ValueError):
+        pass
     return min(free, default=None)
 
 def parse_memory(
@@ -30,7 +40,8 @@ def parse_memory(
     return int(float(m[1])*1024**' kmgt'.index(unit or ' '))
 
 # %% ../../nbs/tools/memory.ipynb #c009
-MAP_BYTES, TILE_BYTES = 4*5.5, 4*40 # per channel: of maps for each image pixel, of everything else for each tile pixel; both measured
+# per channel: of maps for each image pixel, of everything else for each tile pixel; both measured
+MAP_BYTES, TILE_BYTES = 4*5.5, 4*40
 
 def memory_need(
     size:tuple[int,int],  # (h, w)
@@ -54,7 +65,10 @@ def plan_memory(
     for side in (160, 96): # large tiles repeat less of their rims
         if memory_need(size, net, side) <= budget: return dict(side=side, folder=None)
     sides = [n for n in (96,64,48,32) if memory_need((0,0), net, n) <= budget]
-    if not sides: raise ValueError(f"max_memory={max_memory} is too little: even the smallest tiles take {memory_need((0,0), net, 32)/2**20:.0f} MB")
+    if not sides:
+        raise ValueError(
+            f"max_memory={max_memory} is too little: even the smallest tiles take "
+            f"{memory_need((0,0), net, 32)/2**20:.0f} MB")
     return dict(side=sides[0], folder=_scratch_folder())
 
 # %% ../../nbs/tools/memory.ipynb #c013

@@ -18,8 +18,9 @@ from .folders import reason
 # %% ../../nbs/tools/onnx.ipynb #c005
 def need_onnx():
     "The modules `onnx` and `onnxruntime`; ImportError without the extra smfnet[onnx]."
-    try: import onnx, onnxscript, onnxruntime
-    except ImportError as e: raise ImportError(f"ONNX files need smfnet[onnx]: pip install 'smfnet[onnx]' (there is no {e.name})") from e
+    try: import onnx, onnxscript, onnxruntime # noqa: F401
+    except ImportError as e:
+        raise ImportError(f"ONNX files need smfnet[onnx]: pip install 'smfnet[onnx]' (there is no {e.name})") from e
     return onnx, onnxruntime
 
 @contextmanager
@@ -43,7 +44,8 @@ def export_onnx(
     copy = SMFNet(net.cfg).eval() # on the CPU, and not compiled
     copy.load_state_dict({k: v.cpu() for k,v in net.state_dict().items()})
     pair = torch.zeros(1,1,*size), torch.zeros(1,1,*size) # two tensors: one, given twice, would become one input
-    with torch.no_grad(), _without_notes(): program = torch.onnx.export(copy, pair, input_names=['ir','vi'], output_names=['fused'], verbose=False)
+    with torch.no_grad(), _without_notes():
+        program = torch.onnx.export(copy, pair, input_names=['ir', 'vi'], output_names=['fused'], verbose=False)
     with atomic_path(path) as tmp: program.save(str(tmp), external_data=False)
     return Path(path)
 
@@ -59,10 +61,13 @@ class OnnxNet:
         try: self.session = ort.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
         except Exception as e: raise ValueError(f"{path} is not a readable ONNX file: {reason(e)}") from e
         inputs = {o.name: tuple(o.shape) for o in self.session.get_inputs()}
-        if list(inputs) != ['ir','vi']: raise ValueError(f"{path} is not a network of export_onnx: its inputs are {', '.join(inputs)}")
+        if list(inputs) != ['ir','vi']:
+            raise ValueError(f"{path} is not a network of export_onnx: its inputs are {', '.join(inputs)}")
         self.size = inputs['ir'][2:]
     def __call__(self, ir:np.ndarray, vi:np.ndarray) -> np.ndarray:
         "Fuse luma, (1 1 h w) each."
         if ir.shape != vi.shape or ir.shape != (1,1,*self.size):
-            raise ValueError(f"this file is for images of {self.size[1]}×{self.size[0]} px, (1 1 h w); these are {ir.shape} and {vi.shape}")
+            raise ValueError(
+                f"this file is for images of {self.size[1]}×{self.size[0]} px, (1 1 h w); these are {ir.shape} "
+                f"and {vi.shape}")
         return self.session.run(None, dict(ir=ir.astype(np.float32), vi=vi.astype(np.float32)))[0]

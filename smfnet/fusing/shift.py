@@ -23,7 +23,7 @@ def estimate_shift(
     vi:np.ndarray,   # (h w), same shape
     reach:int=24,    # px, largest shift that is looked for
     blur:float=0.12, # cycles per px, width of the low pass
-) -> tuple[int,int,float]: # dy, dx in px by which `vi` is moved down and right against `ir`; height of the peak over the next one
+) -> tuple[int,int,float]: # dy, dx in px: how far `vi` is moved down and right; height of the peak over the next
     "Shift between the edges of two images by phase correlation (Eq. F2)."
     a,b = _edge_image(ir), _edge_image(vi)
     f = np.fft.rfft2(b)*np.fft.rfft2(a).conj()

@@ -90,7 +90,7 @@ LOSS_PRESETS = dict(
     picture = OurLossWeights(alpha4=2., alpha5=2., edges='signed', structure=.4))
 
 def named_loss_weights(
-    spec:str|dict|LossWeights='printed', # a name in `LOSS_PRESETS`, fields that differ from the printed ones, or weights
+    spec:str|dict|LossWeights='printed', # a name in `LOSS_PRESETS`, fields that differ, or weights
 ) -> LossWeights:
     "The loss weights that somebody named; ValueError for a name or a field that does not exist."
     if isinstance(spec, LossWeights): return spec

@@ -21,7 +21,11 @@ class BFEBlock(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(*(TransformerBlock(dim, heads, expansion) for _ in range(layers)))
         tail = (depthwise(dim, bias=True), nn.LeakyReLU(0.2, True)) # DConv, LeakyReLU, twice
-        self.conv = nn.Sequential(*tail, depthwise(dim, bias=True), nn.LeakyReLU(0.2, True), pointwise(dim, dim)) if residual else None
+        self.conv = (
+            nn.Sequential(*tail, depthwise(dim, bias=True), nn.LeakyReLU(0.2, True), pointwise(dim, dim))
+            if residual
+            else None
+        )
     def forward(self,
         x:Tensor, # F_{i,0} (b c h w)
     ) -> Tensor:  # F_{i,out} (b c h w)

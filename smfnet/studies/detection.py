@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from ..core.devices import set_seed
 from ..data.scenes.scene import M3FD_CLASSES
 from ..data.scenes.render import render_scene
-from ..training.config import TrainConfig
 from .boxes import BOX_SETS, find_boxed, mirror_boxes, scene_boxes
 from .budgets import digest
 from .task import (

@@ -18,16 +18,32 @@ from .state import Diverged
 # %% ../../nbs/tools/train_command.ipynb #c004
 def train_arguments() -> argparse.ArgumentParser: # of `smfnet_train`
     "The options: where from, where to, and every field of `TrainConfig`."
-    p = argparse.ArgumentParser('smfnet_train', description='Train SMFNet: stage 1 reconstructs, stage 2 fuses. What is not given takes the value of the preset.')
+    p = argparse.ArgumentParser(
+        'smfnet_train',
+        description='Train SMFNet: stage 1 reconstructs, stage 2 fuses. What is not given takes the value of the preset.',
+    )
     a = p.add_argument
-    a('--data', help="data sets joined by '+', a folder with ir/ and vi/, or patch archives (.npy, .npy.xz); without it: embedded scenes")
+    a(
+        '--data',
+        help="data sets joined by '+', a folder with ir/ and vi/, or patch archives (.npy, .npy.xz); without it: embedded scenes",
+    )
     a('--preset', default='paper', help=', '.join(TRAIN_PRESETS))
     a('--out', default='runs/train', help='folder of the run')
     a('--start', help='stage 1 checkpoint for stage 2; without it: the newest run, else the shipped one')
     a('--model', default='paper', help=', '.join(MODEL_PRESETS))
     a('--loss-weights', default='printed', help=', '.join(LOSS_PRESETS))
-    a('--resume', default='auto', choices=('auto', 'must', 'never'), help="'auto' takes up the state in the folder if there is one, 'must' fails without one, 'never' starts anew")
-    for k,text in (('patch', 'side of a patch, px'), ('stride', 'step between patches, px'), ('scenes', 'number of embedded scenes')): a('--'+k, type=int, help=text)
+    a(
+        '--resume',
+        default='auto',
+        choices=('auto', 'must', 'never'),
+        help="'auto' takes up the state in the folder if there is one, 'must' fails without one, 'never' starts anew",
+    )
+    for k, text in (
+        ('patch', 'side of a patch, px'),
+        ('stride', 'step between patches, px'),
+        ('scenes', 'number of embedded scenes'),
+    ):
+        a('--' + k, type=int, help=text)
     for f in dataclasses.fields(TrainConfig):
         kind = f.type.__args__[0] if isinstance(f.type, UnionType) else f.type
         how = dict(action=argparse.BooleanOptionalAction) if kind is bool else dict(type=kind, metavar=kind.__name__)

@@ -19,20 +19,26 @@ def _check_config(
     if c.joint and c.stage != 2: raise ValueError("joint=True belongs to stage 2")
     for k in ('steps','epochs','batch','step_epochs','accumulate'):
         v = getattr(c,k)
-        if v is not None and not (isinstance(v,int) and v >= 1): raise ValueError(f"{k} must be a whole number, 1 or larger, not {v!r}")
+        if v is not None and not (isinstance(v,int) and v >= 1):
+            raise ValueError(f"{k} must be a whole number, 1 or larger, not {v!r}")
     for k in ('warmup','workers','save_steps','validate_every','seed'):
         v = getattr(c,k)
         if not (isinstance(v,int) and v >= 0): raise ValueError(f"{k} must be a whole number, 0 or larger, not {v!r}")
     for k in ('clip','floor','save_minutes'):
         if not getattr(c,k) >= 0: raise ValueError(f"{k} must be 0 or larger, not {getattr(c,k)!r}")
-    if c.optimizer not in OPTIMIZERS: raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, not {c.optimizer!r}")
+    if c.optimizer not in OPTIMIZERS:
+        raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, not {c.optimizer!r}")
     if not 0 < c.lr < 1: raise ValueError(f"lr must lie between 0 and 1, not {c.lr!r}")
     if not 0 <= c.ema < 1: raise ValueError(f"ema must lie in [0, 1), not {c.ema!r}")
     if c.batch % c.accumulate: raise ValueError(f"accumulate={c.accumulate} must divide batch={c.batch}")
-    if c.record and (c.accumulate > 1 or c.precision == 'fp16'): raise ValueError("record=True goes with neither accumulate nor precision='fp16', whose steps are not all alike")
-    if c.record and c.optimizer == 'sgd': raise ValueError("record=True needs an optimizer that torch can record: adam, adamw or muon")
-    if c.schedule not in ('step','cosine','constant'): raise ValueError(f"schedule must be 'step', 'cosine' or 'constant', not {c.schedule!r}")
-    if c.precision not in ('fp32','bf16','fp16'): raise ValueError(f"precision must be 'fp32', 'bf16' or 'fp16', not {c.precision!r}")
+    if c.record and (c.accumulate > 1 or c.precision == 'fp16'):
+        raise ValueError("record=True goes with neither accumulate nor precision='fp16', whose steps are not all alike")
+    if c.record and c.optimizer == 'sgd':
+        raise ValueError("record=True needs an optimizer that torch can record: adam, adamw or muon")
+    if c.schedule not in ('step','cosine','constant'):
+        raise ValueError(f"schedule must be 'step', 'cosine' or 'constant', not {c.schedule!r}")
+    if c.precision not in ('fp32','bf16','fp16'):
+        raise ValueError(f"precision must be 'fp32', 'bf16' or 'fp16', not {c.precision!r}")
 
 # %% ../../nbs/tools/training_config.ipynb #c006
 @dataclass(frozen=True)
@@ -44,12 +50,14 @@ class TrainConfig:
     epochs:int|None = None    # passes; None: 40 in stage I, 80 in stage II (Sec. 3.1)
     batch:int = 6             # pairs per optimizer step, over all processes (Sec. 3.1)
     lr:float = 1e-4           # Adam step size (Sec. 3.1)
-    optimizer:str = 'adam'    # 'adam' (Sec. 3.1), 'muon' for the matrices and Adam for the rest, 'adamw' or 'sgd': see `OPTIMIZERS`
+    optimizer: str = (
+        'adam'  # 'adam' (Sec. 3.1), 'muon' for the matrices and Adam for the rest, 'adamw' or 'sgd': see `OPTIMIZERS`
+    )
     schedule:str = 'step'     # 'step': halved every 20 epochs (release); 'cosine'; 'constant'
     step_epochs:int = 20      # epochs between halvings (release)
     floor:float = 1e-6        # smallest step size (release)
     warmup:int = 0            # steps of linear warm-up (our choice)
-    clip:float = 0.01         # largest gradient norm, of all weights together (release: of each part, D-29); 0: no clipping
+    clip: float = 0.01  # largest gradient norm, of all weights together (release: of each part, D-29); 0: no clipping
     ema:float = 0.            # decay of the weight average that is saved; 0 saves the weights themselves
     augment:bool = False      # flips and quarter turns (off in the paper)
     precision:str = 'fp32'    # 'fp32', 'bf16' or 'fp16' (with loss scaling, GPU only)
@@ -85,11 +93,38 @@ def lr_at(
 
 # %% ../../nbs/tools/training_config.ipynb #c014
 TRAIN_PRESETS = dict(
-    paper = dict(patch=128, stride=200, validate_every=5),
-    cpu   = dict(patch=80, stride=80, batch=4, lr=5e-4, schedule='cosine', warmup=20, ema=0.99, augment=True, steps={1:360, 2:1100}, validate_every=1),
-    gpu   = dict(patch=128, stride=96, batch=12, lr=1.5e-3, optimizer='muon', schedule='cosine', warmup=100, ema=0.999, augment=True, steps={1:2000, 2:4000},
-                 precision='bf16', compile=True, record=True, validate_every=0),
-    smoke = dict(patch=32, stride=64, batch=2, lr=5e-4, schedule='constant', steps={1:6, 2:6}, scenes=2, validate_every=1),
+    paper=dict(patch=128, stride=200, validate_every=5),
+    cpu=dict(
+        patch=80,
+        stride=80,
+        batch=4,
+        lr=5e-4,
+        schedule='cosine',
+        warmup=20,
+        ema=0.99,
+        augment=True,
+        steps={1: 360, 2: 1100},
+        validate_every=1,
+    ),
+    gpu=dict(
+        patch=128,
+        stride=96,
+        batch=12,
+        lr=1.5e-3,
+        optimizer='muon',
+        schedule='cosine',
+        warmup=100,
+        ema=0.999,
+        augment=True,
+        steps={1: 2000, 2: 4000},
+        precision='bf16',
+        compile=True,
+        record=True,
+        validate_every=0,
+    ),
+    smoke=dict(
+        patch=32, stride=64, batch=2, lr=5e-4, schedule='constant', steps={1: 6, 2: 6}, scenes=2, validate_every=1
+    ),
 )
 
 def train_config(
@@ -98,11 +133,15 @@ def train_config(
     **over,              # fields that differ from the preset; None leaves the preset's value
 ) -> tuple[TrainConfig,dict]: # the run, and the preset's data settings: patch, stride, scenes
     "A training run from a preset and what the user changed."
-    if preset not in TRAIN_PRESETS: raise ValueError(f"preset must be one of {', '.join(TRAIN_PRESETS)}, not {preset!r}")
+    if preset not in TRAIN_PRESETS:
+        raise ValueError(f"preset must be one of {', '.join(TRAIN_PRESETS)}, not {preset!r}")
     d = dict(scenes=64) | TRAIN_PRESETS[preset] | {k: v for k,v in over.items() if v is not None}
     if isinstance(d.get('steps'), dict): d['steps'] = d['steps'].get(stage)
     if over.get('epochs') is not None and over.get('steps') is None: d['steps'] = None
     data = {k: d.pop(k) for k in ('patch','stride','scenes')}
     known = {f.name for f in dataclasses.fields(TrainConfig)}
-    if set(d) - known: raise ValueError(f"unknown training parameter {', '.join(sorted(set(d)-known))}; there are {', '.join(sorted(known))}")
+    if set(d) - known:
+        raise ValueError(
+            f"unknown training parameter {', '.join(sorted(set(d)-known))}; there are "
+            f"{', '.join(sorted(known))}")
     return TrainConfig(stage=stage, **d), data

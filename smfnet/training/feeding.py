@@ -55,7 +55,11 @@ class Batches(Dataset):
         c = self.cfg
         idx = batch_indices(step, len(self.data), c.batch, c.seed).tolist()
         mine = idx if c.augment else idx[self.rank::self.world] # turns are drawn for the whole batch
-        pairs = self.data.batch(mine) if isinstance(self.data, Patches) else [torch.stack(o) for o in zip(*(self.data[i] for i in mine))]
+        pairs = (
+            self.data.batch(mine)
+            if isinstance(self.data, Patches)
+            else [torch.stack(o) for o in zip(*(self.data[i] for i in mine))]
+        )
         if not c.augment: return tuple(pairs)
         return turn(torch.cat(tuple(pairs), 1), step, c.seed)[self.rank::self.world].split(1, dim=1)
 
@@ -77,7 +81,7 @@ def _packed_data(
 
 # %% ../../nbs/tools/feeding.ipynb #c014
 def training_data(
-    data:str|None,      # names of data sets joined by '+', a folder with ir/ and vi/, patch archives; None: embedded scenes
+    data:str|None,      # data sets joined by '+', a folder with ir/ and vi/, patch archives; None: embedded scenes
     folder:str|Path,    # where the patch archive is kept
     patch:int=128,      # side of a patch, px (Sec. 3.1)
     stride:int=200,     # step between patches, px (release)
@@ -90,12 +94,26 @@ def training_data(
     if patch < 16: raise ValueError(f"patch={patch} is too small for the network: at least 16 px")
     if data is None:
         size = (240, 320)
-        if patch > min(size): raise ValueError(f"patch={patch} does not fit into the embedded scenes of {size[0]}×{size[1]} px; give data with larger images, or a patch of at most {min(size)}")
-        return (scene_patches(scenes, size=patch, stride=stride, seed=seed, scene=size), scene_pairs(3, seed=seed+10**6, size=(120,160)),
-                f'{scenes} embedded scenes, {patch}×{patch} patches at stride {stride}')
+        if patch > min(size):
+            raise ValueError(
+                f"patch={patch} does not fit into the embedded scenes of {size[0]}×{size[1]} px; give data with "
+                f"larger images, or a patch of at most {min(size)}")
+        return (
+            scene_patches(scenes, size=patch, stride=stride, seed=seed, scene=size),
+            scene_pairs(3, seed=seed + 10**6, size=(120, 160)),
+            f'{scenes} embedded scenes, {patch}×{patch} patches at stride {stride}',
+        )
     if data.endswith(('.npy', '.npy.xz')): return _packed_data(data, patch)
     pairs = check_pairs(find_pairs(data))
     pairs,held = split_validation(pairs, min(max(1, round(hold_out*len(pairs))), len(pairs)-1), seed)
     check_pairs(held, decode=True) if held else None # those to train on are decoded when they are cut
-    p = load_patches(pack_patches(pairs, Path(folder)/f'patches-{patch}-{stride}.npy', patch, stride)) if cache else pair_patches([o.read() for o in pairs], patch, stride)
-    return p, held, f'{data}: {len(pairs)} pairs, {len(held)} held out by name, {patch}×{patch} patches at stride {stride}'
+    p = (
+        load_patches(pack_patches(pairs, Path(folder) / f'patches-{patch}-{stride}.npy', patch, stride))
+        if cache
+        else pair_patches([o.read() for o in pairs], patch, stride)
+    )
+    return (
+        p,
+        held,
+        f'{data}: {len(pairs)} pairs, {len(held)} held out by name, {patch}×{patch} patches at stride {stride}',
+    )

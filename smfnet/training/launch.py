@@ -24,7 +24,7 @@ from .trainer import Trainer
 
 # %% ../../nbs/tools/launching.ipynb #c005
 def stage_one_weights(
-    start:str|Path|None=None, # a checkpoint, a run folder or a shipped name; None: the newest run below `runs`, else the shipped one
+    start:str|Path|None=None, # a checkpoint, a run folder or a shipped name; None: the newest run, else the shipped one
     runs:str|Path='runs',     # where runs lie
 ) -> Path:
     "The stage I checkpoint that stage II starts from."
@@ -53,7 +53,10 @@ def start_model(
     if cfg.stage == 1 or cfg.joint: return fresh_model(model_cfg, cfg.seed), f'random weights, seed {cfg.seed}'
     path = stage_one_weights(start, runs)
     model = load_model(path, 'cpu')
-    if model.cfg != model_cfg: raise ValueError(f"{path} was trained with {model.cfg}, this run needs {model_cfg}; train stage 1 again with this configuration")
+    if model.cfg != model_cfg:
+        raise ValueError(
+            f"{path} was trained with {model.cfg}, this run needs {model_cfg}; train stage 1 again with this "
+            f"configuration")
     return model.train(), f"{path.name} of {path.parent.name} ({model.info.get('steps')} steps)"
 
 # %% ../../nbs/tools/launching.ipynb #c007
@@ -65,7 +68,7 @@ def make_trainer(
     *,
     start:str|Path|None=None,  # see `stage_one_weights`
     model:str='paper',         # see `MODEL_PRESETS`
-    loss_weights:str|dict|LossWeights='printed', # a name in `LOSS_PRESETS`, fields that differ from the printed weights, or the weights themselves
+    loss_weights:str|dict|LossWeights='printed', # see `named_loss_weights`
     runs:str|Path='runs',      # where earlier runs lie
     on_step=None,              # see `Trainer`
     cache:bool=True,           # False: cut the patches in memory and write nothing
@@ -77,7 +80,9 @@ def make_trainer(
     w = named_loss_weights(loss_weights)
     net,source = start_model(cfg, MODEL_PRESETS[model], start, runs)
     patches,held,text = training_data(data, out, d['patch'], d['stride'], d['scenes'], seed=cfg.seed, cache=cache)
-    return SMFNetTrainer(net, patches, out, cfg, loss_weights=w, info=dict(data=text, start=source), on_step=on_step, held=held)
+    return SMFNetTrainer(
+        net, patches, out, cfg, loss_weights=w, info=dict(data=text, start=source), on_step=on_step, held=held
+    )
 
 def launch(
     t:Trainer,            # has not run yet

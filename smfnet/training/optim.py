@@ -14,7 +14,7 @@ def orthogonal(
     m:Tensor,    # a matrix (r c), or several (n r c)
     rounds:int=5,# of the polynomial
 ) -> Tensor:     # same shape, singular values between about 0.7 and 1.2
-    "Nearly the U Vᵀ of a singular value decomposition, by Newton-Schulz rounds; the coefficients are those of `torch.optim.Muon`."
+    "Nearly the U Vᵀ of a singular value decomposition: Newton-Schulz rounds, coefficients of `torch.optim.Muon`."
     tall = m.shape[-2] > m.shape[-1]
     x = m.mT if tall else m
     x = x / x.norm(dim=(-2,-1), keepdim=True).clamp_min(1e-7)
@@ -25,7 +25,7 @@ def orthogonal(
 
 # %% ../../nbs/tools/optimizers.ipynb #c008
 class Muon(torch.optim.Adam):
-    "Orthogonalised momentum for the kernels that mix channels (doi:10.48550/arXiv.2502.16982), Adam for all other weights, with one step size."
+    "Orthogonalised momentum for kernels that mix channels (doi:10.48550/arXiv.2502.16982), Adam for the rest."
     @staticmethod
     def mixes(
         p:Tensor, # a weight
@@ -55,7 +55,8 @@ OPTIMIZERS = dict(
     adam  = torch.optim.Adam,  # Sec. 3.1
     muon  = Muon,
     adamw = lambda p, lr, **k: torch.optim.AdamW(p, lr, weight_decay=1e-4, **k),
-    sgd   = lambda p, lr, **k: torch.optim.SGD(p, lr, momentum=.9, weight_decay=1e-4, **k)) # SGD as in Sec. 3.3 and 3.4; momentum and decay are our choice
+    # SGD as in Sec. 3.3 and 3.4; momentum and decay are our choice
+    sgd   = lambda p, lr, **k: torch.optim.SGD(p, lr, momentum=.9, weight_decay=1e-4, **k))
 
 def make_optimizer(
     name:str,           # one of `OPTIMIZERS`

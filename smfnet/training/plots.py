@@ -17,7 +17,8 @@ from .state import read_log
 def _pyplot():
     "matplotlib, or one sentence on how to get it."
     try: import matplotlib.pyplot as plt
-    except ImportError as e: raise ImportError("curves and pictures need smfnet[plot]: pip install 'smfnet[plot]'") from e
+    except ImportError as e:
+        raise ImportError("curves and pictures need smfnet[plot]: pip install 'smfnet[plot]'") from e
     return plt
 
 def plot_log(
@@ -29,7 +30,9 @@ def plot_log(
     plt = _pyplot()
     rows = read_log(folder, name)
     keys = sorted((k for k in rows[0] if k not in ('step','seconds')), key=lambda k: k == 'lr') # the terms first
-    fig,axs = plt.subplots(math.ceil(len(keys)/4), 4, figsize=(9, 1.7*math.ceil(len(keys)/4)), layout='constrained', squeeze=False)
+    fig, axs = plt.subplots(
+        math.ceil(len(keys) / 4), 4, figsize=(9, 1.7 * math.ceil(len(keys) / 4)), layout='constrained', squeeze=False
+    )
     x = [r['step'] for r in rows]
     for ax,k in zip(axs.flat, keys):
         y = np.array([r.get(k, math.nan) for r in rows]); n = min(smooth, max(1,len(y)//4))
@@ -53,9 +56,13 @@ def show_held(
     net = load_model(weights, 'cpu')
     pairs = [p if hasattr(p,'chroma') else p.read() for p in pairs[:n]]
     names = ['ir','vi'] + (['ir, reconstructed','vi, reconstructed'] if stage == 1 else ['fused'])
-    fig,axs = plt.subplots(len(pairs), len(names), figsize=(3*len(names), 2.3*len(pairs)), squeeze=False, layout='constrained')
+    fig, axs = plt.subplots(
+        len(pairs), len(names), figsize=(3 * len(names), 2.3 * len(pairs)), squeeze=False, layout='constrained'
+    )
     for row,p in zip(axs, pairs):
         out = net(p.ir[None], p.vi[None], stage=stage)
         for ax,x,name in zip(row, [p.ir, p.vi, *([o[0] for o in out] if stage == 1 else out)], names):
-            ax.imshow(x[0].numpy(), cmap='gray', vmin=0, vmax=1); ax.axis('off'); ax.set_title(name if ax in axs[0] else '', fontsize=9)
+            ax.imshow(x[0].numpy(), cmap='gray', vmin=0, vmax=1)
+            ax.axis('off')
+            ax.set_title(name if ax in axs[0] else '', fontsize=9)
     return fig

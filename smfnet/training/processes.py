@@ -21,7 +21,9 @@ def check_share(
     "Refuse a batch that cannot be shared out evenly."
     if world < 1: raise ValueError(f"num_processes must be 1 or larger, not {world}")
     if batch % (world*accumulate):
-        raise ValueError(f"batch={batch} cannot be shared out evenly over {world} processes × accumulate={accumulate}; make it a multiple of {world*accumulate}")
+        raise ValueError(
+            f"batch={batch} cannot be shared out evenly over {world} processes × accumulate={accumulate}; make it "
+            f"a multiple of {world*accumulate}")
 
 # %% ../../nbs/tools/processes.ipynb #c007
 @contextmanager
@@ -51,7 +53,9 @@ def mean_of_all(
 
 # %% ../../nbs/tools/processes.ipynb #c010
 def _child(rank, work, world, port, one_thread):
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world), MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+    os.environ.update(
+        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world), MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port)
+    )
     if one_thread: torch.set_num_threads(1) # a forked process cannot use its parent's threads
     work()
 
@@ -64,8 +68,13 @@ def run_forked(
     if device.type == 'cuda':
         gpus = torch.cuda.device_count()
         if num_processes > gpus: raise ValueError(f"num_processes={num_processes}, but there are {gpus} GPUs")
-        if torch.cuda.is_initialized(): raise ValueError("this process has used its GPU already and cannot start others; restart it, or use torchrun")
+        if torch.cuda.is_initialized():
+            raise ValueError(
+                "this process has used its GPU already and cannot start others; restart it, or use "
+                "torchrun")
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))
         port = s.getsockname()[1]
-    torch.multiprocessing.start_processes(_child, (work, num_processes, port, device.type == 'cpu'), num_processes, start_method='fork')
+    torch.multiprocessing.start_processes(
+        _child, (work, num_processes, port, device.type == 'cpu'), num_processes, start_method='fork'
+    )

@@ -40,7 +40,15 @@ def _whole_batch(
     from torch.distributed.nn.functional import all_gather, all_reduce
     cc = {k: all_reduce(v)/world for k,v in t.items() if k.startswith('cc_')}
     graph = loss.w.graph_stage1 if isinstance(loss, StageOneLoss) else loss.w.graph_stage2
-    t = t | cc | dict(decomp=decomposition_loss(cc['cc_base'], cc['cc_detail'], cc.get('cc_graph') if graph else None, loss.w.delta))
+    t = (
+        t
+        | cc
+        | dict(
+            decomp=decomposition_loss(
+                cc['cc_base'], cc['cc_detail'], cc.get('cc_graph') if graph else None, loss.w.delta
+            )
+        )
+    )
     if 'semantic' in t: t['semantic'] = semantic_loss(*(torch.cat(all_gather(o.contiguous())) for o in (vi, out[1])))
     return t
 
@@ -56,7 +64,10 @@ class PairObjective:
         vi:Tensor, # visible luma (b 1 h w)
     ) -> tuple[Tensor,dict]: # total, differentiable, and its terms
         out,f = net(ir, vi, stage=self.stage, features=True)
-        out,f = out.float() if self.stage == 2 else tuple(o.float() for o in out), Features(*(None if o is None else o.float() for o in f)) # weighed in full precision
+        out, f = (
+            out.float() if self.stage == 2 else tuple(o.float() for o in out),
+            Features(*(None if o is None else o.float() for o in f)),
+        )  # weighed in full precision
         t = self.loss.terms(*(out if self.stage == 1 else (out,)), ir, vi, f)
         _,world = rank_and_world()
         if world > 1: t = _whole_batch(t, self.loss, out, vi, world)
@@ -92,7 +103,7 @@ def _strip(
 
 # %% ../../nbs/tools/stages.ipynb #c012
 class SMFNetTrainer(Trainer):
-    "One stage of SMFNet (Sec. 3.1): the loop of `Trainer`, the paper's objective, looks at held-out pairs, and a checkpoint at the end."
+    "One stage of SMFNet (Sec. 3.1): `Trainer`'s loop, the paper's objective, held-out pairs, a checkpoint at the end."
     blocks = (TransformerBlock, GRDB, CrossMDTA, BRB, GraphStep)
     def __init__(self,
         model:SMFNet,          # with its start weights; trained in place, in its fast form
@@ -106,11 +117,15 @@ class SMFNetTrainer(Trainer):
         held=()):              # validation pairs: `Pair`, or `PairFiles` to be read
         self.loss_weights, self.held, self.pairs = loss_weights, held, None
         decides = dict(data=data_key(data), **dataclasses.asdict(model.cfg), **dataclasses.asdict(loss_weights))
-        super().__init__(model, PairObjective(cfg.stage, loss_weights), data, folder, cfg, key=decides, info=info, on_step=on_step)
+        super().__init__(
+            model, PairObjective(cfg.stage, loss_weights), data, folder, cfg, key=decides, info=info, on_step=on_step
+        )
         self.output = self.folder/f'stage{cfg.stage}.safetensors'
     def trains(self, name:str) -> bool: return self.cfg.stage == 2 or not name.startswith('fuse_')
     def config(self) -> dict:
-        return super().config() | dict(model=dataclasses.asdict(self.net.cfg), loss_weights=dataclasses.asdict(self.loss_weights))
+        return super().config() | dict(
+            model=dataclasses.asdict(self.net.cfg), loss_weights=dataclasses.asdict(self.loss_weights)
+        )
     @contextmanager
     def ready(self): # see `Trainer.ready`
         faster(self.net)
@@ -122,15 +137,26 @@ class SMFNetTrainer(Trainer):
         "Up to four held-out pairs, with the averaged weights if there are any."
         if self.pairs is None:
             pairs = (p if hasattr(p,'chroma') else p.read() for p in self.held)
-            self.pairs = [p for p,_ in zip((p for p in pairs if min(p.size) >= 41), range(4))] # the smallest image of VIF
+            # the smallest image of VIF
+            self.pairs = [p for p,_ in zip((p for p in pairs if min(p.size) >= 41), range(4))]
         if not self.pairs: return {}, None
-        net = lambda ir,vi: torch.func.functional_call(self.net, self.ema or {}, (ir,vi), dict(stage=self.cfg.stage, features=True))
+        net = lambda ir, vi: torch.func.functional_call(
+            self.net, self.ema or {}, (ir, vi), dict(stage=self.cfg.stage, features=True)
+        )
         row,pictures = look_at_pairs(net, self.pairs, self.objective.loss, self.device)
         return row, _strip(pictures)
     def write_result(self) -> None:
         "Write the checkpoint, with what it was trained on and how."
         model = SMFNet(self.net.cfg)
         model.load_state_dict(self.ema or self.net.state_dict())
-        info = dict(stage=self.cfg.stage, steps=self.total, train=dataclasses.asdict(self.cfg), loss_weights=dataclasses.asdict(self.loss_weights),
-                    patches=len(self.data), torch=torch.__version__, machine=f'{platform.machine()}, {self.device.type}', **self.info)
+        info = dict(
+            stage=self.cfg.stage,
+            steps=self.total,
+            train=dataclasses.asdict(self.cfg),
+            loss_weights=dataclasses.asdict(self.loss_weights),
+            patches=len(self.data),
+            torch=torch.__version__,
+            machine=f'{platform.machine()}, {self.device.type}',
+            **self.info,
+        )
         with writing(self.folder): save_checkpoint(model, self.output, **info)

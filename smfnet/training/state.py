@@ -29,7 +29,9 @@ def writing(
     try: yield
     except (OSError, SafetensorError) as e:
         why = getattr(e, 'strerror', None) or str(e)
-        raise OSError(f"the run cannot be written to {str(folder)!r}: {why}. Make room there or choose another folder (out); what was saved before is whole, and the same command goes on from it") from e
+        raise OSError(
+            f"the run cannot be written to {str(folder)!r}: {why}. Make room there or choose another folder "
+            f"(out); what was saved before is whole, and the same command goes on from it") from e
 
 # %% ../../nbs/tools/training_state.ipynb #c006
 def save_state(
@@ -59,7 +61,10 @@ def state_note(
     if not path.exists(): return None
     try:
         with safe_open(str(path), 'pt') as f: return json.loads(f.metadata()['note'])
-    except (SafetensorError, KeyError, TypeError) as e: raise ValueError(f"{path} is damaged or of another version; delete it, or give resume='never', to start anew") from e
+    except (SafetensorError, KeyError, TypeError) as e:
+        raise ValueError(
+            f"{path} is damaged or of another version; delete it, or give resume='never', to start "
+            f"anew") from e
 
 def load_state(
     folder:Path,    # of the run
@@ -90,7 +95,8 @@ def data_key(
     "Hash of the patches; a packed archive knows its own."
     if isinstance(data, Patches) and 'key' in data.info: return data.info['key'][:16]
     h = hashlib.sha256()
-    for pair in data.data if isinstance(data, Patches) else data: h.update(np.stack([np.asarray(o) for o in pair]).tobytes())
+    for pair in data.data if isinstance(data, Patches) else data:
+        h.update(np.stack([np.asarray(o) for o in pair]).tobytes())
     return h.hexdigest()[:16]
 
 def run_key(
@@ -100,7 +106,19 @@ def run_key(
     **more,          # what else decides: the data, the objective, the network's configuration
 ) -> dict:           # name -> value
     "What decides the weights that a run ends with."
-    free = {'steps','epochs','device','save_minutes','save_steps','validate_every','checkpoint','compile','record','workers','tensorboard'}
+    free = {
+        'steps',
+        'epochs',
+        'device',
+        'save_minutes',
+        'save_steps',
+        'validate_every',
+        'checkpoint',
+        'compile',
+        'record',
+        'workers',
+        'tensorboard',
+    }
     key = {k: v for k,v in dataclasses.asdict(cfg).items() if k not in free}
     if cfg.schedule == 'cosine': key['total steps'] = cfg.total_steps(n)
     return key | more | {'start weights': weights_hash(net.state_dict())[:16]}
@@ -112,7 +130,10 @@ def check_same_run(
 ) -> None:
     "Refuse the state of another run."
     d = [f"{k} {saved.get(k)} there, {key.get(k)} here" for k in {**key, **saved} if saved.get(k) != key.get(k)]
-    if d: raise ValueError(f"{str(folder)!r} holds the state of another run ({'; '.join(d)}); give resume='never' to start anew, or another folder (out)")
+    if d:
+        raise ValueError(
+            f"{str(folder)!r} holds the state of another run ({'; '.join(d)}); give resume='never' to start anew, "
+            f"or another folder (out)")
 
 # %% ../../nbs/tools/training_state.ipynb #c013
 class RunLog:
@@ -152,13 +173,17 @@ def check_finite(
 ) -> None:
     "Stop when a term is NaN or infinite."
     bad = [k for k,v in terms.items() if not math.isfinite(v)]
-    if bad: raise Diverged(f"step {step}: {', '.join(bad)} is not finite; the last good state is in {folder}. A smaller lr usually helps.")
+    if bad:
+        raise Diverged(
+            f"step {step}: {', '.join(bad)} is not finite; the last good state is in {folder}. A smaller lr "
+            f"usually helps.")
 
 # %% ../../nbs/tools/training_state.ipynb #c017
 def summary_writer():
     "TensorBoard's writer class, or one sentence on how to get it."
     try: from torch.utils.tensorboard import SummaryWriter
-    except ImportError as e: raise ValueError("tensorboard=True needs smfnet[train]: pip install 'smfnet[train]'") from e
+    except ImportError as e:
+        raise ValueError("tensorboard=True needs smfnet[train]: pip install 'smfnet[train]'") from e
     return SummaryWriter
 
 @contextmanager

@@ -35,7 +35,12 @@ def _switches(
     deterministic:bool,  # see `TrainConfig`
 ):
     "Torch's switches as a run wants them, put back afterwards."
-    old = torch.get_num_threads(), torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    old = (
+        torch.get_num_threads(),
+        torch.backends.cudnn.benchmark,
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
     if device.type == 'cuda':
         torch.set_num_threads(1)
         torch.backends.cudnn.benchmark = not deterministic # batches are all of one size
@@ -68,7 +73,7 @@ def recomputed(
     net:nn.Module, # its weights and results stay as they are
     kinds:tuple,   # classes of its blocks
 ):
-    "Let blocks forget their activations and compute them again in the backward pass, while the block runs: less memory, more time."
+    "Let blocks forget their activations and compute them again in the backward pass: less memory, more time."
     from torch.utils.checkpoint import checkpoint
     blocks = [m for m in net.modules() if isinstance(m, kinds)]
     if not blocks: raise ValueError("checkpoint=True: this network has no blocks that know how to forget")
@@ -103,8 +108,10 @@ class Trainer:
         on_step=None):      # called with (step, terms) after each step
         if len(data) < cfg.batch: raise ValueError(f"batch={cfg.batch} is larger than the data: {len(data)} items")
         self.device = get_device(cfg.device)
-        if cfg.precision == 'fp16' and self.device.type == 'cpu': raise ValueError("precision='fp16' needs a GPU; on a CPU take 'bf16' or 'fp32'")
-        if cfg.record and self.device.type != 'cuda': raise ValueError("record=True needs an NVIDIA GPU: what it records are CUDA kernels")
+        if cfg.precision == 'fp16' and self.device.type == 'cpu':
+            raise ValueError("precision='fp16' needs a GPU; on a CPU take 'bf16' or 'fp32'")
+        if cfg.record and self.device.type != 'cuda':
+            raise ValueError("record=True needs an NVIDIA GPU: what it records are CUDA kernels")
         if cfg.tensorboard: summary_writer()
         self.net, self.objective, self.data, self.folder, self.cfg = net, objective, data, Path(folder), cfg
         self.batches, self.info, self.on_step = batches, info or {}, on_step
@@ -136,7 +143,8 @@ class Trainer:
             self.device = undo.enter_context(joined(get_device(c.device)))
             cuda, (self.rank, self.world) = self.device.type == 'cuda', rank_and_world()
             check_share(c.batch, c.accumulate, self.world)
-            if c.record and self.world > 1: raise ValueError("record=True works on one GPU; give up one of record and num_processes")
+            if c.record and self.world > 1:
+                raise ValueError("record=True works on one GPU; give up one of record and num_processes")
             undo.enter_context(_switches(self.device, c.deterministic))
             undo.enter_context(torch.random.fork_rng([self.device] if cuda else []))
             undo.enter_context(_training(self.net, self.trains))
@@ -158,7 +166,8 @@ class Trainer:
     def batch(self, step:int) -> list: # on the device
         "This process's share of the batch of a step."
         return self._moved(self.batches(self.data, self.cfg, self.rank, self.world)[step])
-    def _moved(self, x): return x.to(self.device, non_blocking=True) if isinstance(x, Tensor) else [self._moved(o) for o in x]
+    def _moved(self, x):
+        return x.to(self.device, non_blocking=True) if isinstance(x, Tensor) else [self._moved(o) for o in x]
     def gradients(self, *batch) -> Tensor: # total and terms, on the device
         "Forward and backward, piece by piece."
         n, seen = self.cfg.accumulate, []
@@ -166,7 +175,14 @@ class Trainer:
             with nullcontext() if self.world == 1 or k+1 == n else self.shared.no_sync():
                 total,terms = self._objective(self._forward, *_piece(batch, k, n))
                 self.scaler.scale(total/n).backward()
-            seen.append(torch.stack([torch.as_tensor(v, dtype=torch.float32, device=self.device).detach() for v in (total, *terms.values())]))
+            seen.append(
+                torch.stack(
+                    [
+                        torch.as_tensor(v, dtype=torch.float32, device=self.device).detach()
+                        for v in (total, *terms.values())
+                    ]
+                )
+            )
         self.names = ('total', *terms, 'grad_norm')
         return torch.stack(seen).mean(0)
     def _update(self, *batch) -> Tensor: # total, terms and gradient norm, on the device
@@ -202,13 +218,16 @@ class Trainer:
         if self.ema is not None: update_ema(self.ema, self.net, c.ema, self.done)
         self.done += 1
         late = time.monotonic() - self.saved > 60*c.save_minutes and self.rank == 0
-        return mean_of_all(torch.cat([v, *(v.new_full((1,), float(o)) for o in (self.stop, late))])) # filled on the device: nothing is waited for
+        # filled on the device: nothing is waited for
+        return mean_of_all(torch.cat([v, *(v.new_full((1,), float(o)) for o in (self.stop, late))]))
 
     # a run
     def _found(self, resume:str) -> dict|None: # what the state in the folder says, if it shall be taken up
-        if resume not in ('auto','never','must'): raise ValueError(f"resume must be 'auto', 'never' or 'must', not {resume!r}")
+        if resume not in ('auto','never','must'):
+            raise ValueError(f"resume must be 'auto', 'never' or 'must', not {resume!r}")
         note = None if resume == 'never' else state_note(self.folder)
-        if resume == 'must' and note is None: raise FileNotFoundError(f"resume='must', but there is no state in {str(self.folder)!r}")
+        if resume == 'must' and note is None:
+            raise FileNotFoundError(f"resume='must', but there is no state in {str(self.folder)!r}")
         if note: check_same_run(note.get('key', {}), self.key, self.folder)
         return note
     def _begin(self, note:dict|None) -> None:
@@ -216,13 +235,19 @@ class Trainer:
         self.done = load_state(self.folder, self.net, self.opt, self.ema) if note else 0
         if note and note.get('scaler'): self.scaler.load_state_dict(note['scaler'])
         if mean_of_all(torch.tensor(float(self.done), device=self.device)).item() != self.done:
-            raise ValueError(f"the processes see different states in {str(self.folder)!r}; all machines must share this folder")
+            raise ValueError(
+                f"the processes see different states in {str(self.folder)!r}; all machines must share this "
+                f"folder")
         if self.rank: return
         sweep_stale(self.folder/'state.safetensors', age=600) # what a kill in the middle of a save left
-        with writing(self.folder), atomic_path(self.folder/'config.json') as tmp: tmp.write_text(json.dumps(self.config(), indent=1, default=str))
+        with writing(self.folder), atomic_path(self.folder / 'config.json') as tmp:
+            tmp.write_text(json.dumps(self.config(), indent=1, default=str))
         if not note: self._save()
     def _save(self) -> None:
-        if self.rank == 0: save_state(self.folder, self.net, self.opt, self.ema, self.done, key=self.key, scaler=self.scaler.state_dict())
+        if self.rank == 0:
+            save_state(
+                self.folder, self.net, self.opt, self.ema, self.done, key=self.key, scaler=self.scaler.state_dict()
+            )
         self.saved = time.monotonic()
     @contextmanager
     def _recording(self, progress:bool):
@@ -234,7 +259,15 @@ class Trainer:
         if main and c.tensorboard: self.board = summary_writer()(str(self.folder/'tensorboard'), purge_step=self.done+1)
         self.began = time.monotonic() - (self.log.last.get('seconds', 0.) if main else 0.)
         bar = plain_tqdm if self.world > 1 else tqdm # a widget does not reach into other processes
-        self.bar = bar(initial=self.done, total=self.total, disable=not (main and progress), desc=self.folder.name, mininterval=1, unit=' items', unit_scale=c.batch)
+        self.bar = bar(
+            initial=self.done,
+            total=self.total,
+            disable=not (main and progress),
+            desc=self.folder.name,
+            mininterval=1,
+            unit=' items',
+            unit_scale=c.batch,
+        )
         try: yield
         finally:
             for o in (self.log, self.looks, self.board, self.bar):
@@ -243,9 +276,16 @@ class Trainer:
         "Fetch the numbers of a step, check, log and show them."
         *v, stop, late = values.tolist()
         terms = dict(zip(self.names, v))
-        check_finite({k: v for k,v in terms.items() if not (k == 'grad_norm' and self.scaler.is_enabled())}, step, self.folder) # loss scaling tries large gradients
+        check_finite(
+            {k: v for k, v in terms.items() if not (k == 'grad_norm' and self.scaler.is_enabled())}, step, self.folder
+        )  # loss scaling tries large gradients
         if self.rank == 0:
-            self.log.write(step=step, lr=lr_at(step-1, self.total, self.per_epoch, self.cfg), seconds=round(time.monotonic()-self.began,3), **terms)
+            self.log.write(
+                step=step,
+                lr=lr_at(step - 1, self.total, self.per_epoch, self.cfg),
+                seconds=round(time.monotonic() - self.began, 3),
+                **terms,
+            )
             for k,v in terms.items() if self.board else (): self.board.add_scalar(k, v, step)
             self.bar.set_postfix({k: f'{v:.3g}' for k,v in terms.items() if not k.startswith('cc_')}, refresh=False)
             self.bar.update()
@@ -262,7 +302,13 @@ class Trainer:
         "To the last step, or to the wish to stop."
         c, waiting = self.cfg, deque()
         own = self.batches(self.data, c, self.rank, self.world)
-        loader = DataLoader(own, batch_size=None, sampler=range(self.done, self.total), num_workers=c.workers, pin_memory=self.device.type == 'cuda')
+        loader = DataLoader(
+            own,
+            batch_size=None,
+            sampler=range(self.done, self.total),
+            num_workers=c.workers,
+            pin_memory=self.device.type == 'cuda',
+        )
         every = c.validate_every*self.per_epoch
         for batch in loader:
             values = self.step(*self._moved(batch))

@@ -1,5 +1,5 @@
 "How pages are made from notebooks, modules and tables: docs/build.py, piece by piece."
-import json, re
+import re
 import pytest
 from smfnet.core.files import project_root
 

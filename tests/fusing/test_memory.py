@@ -1,7 +1,7 @@
 "Amounts of memory, plans within a budget, and a process that does not grow with its folder (fusing.memory)."
 import os, subprocess, sys, tempfile
 import pytest
-from smfnet.fusing.memory import memory_free, memory_need, parse_memory, plan_memory, release_memory
+from smfnet.fusing.memory import memory_free, memory_need, parse_memory, plan_memory
 from smfnet.network.model import MODEL_PRESETS, SMFNet
 
 @pytest.fixture(scope='module')

@@ -59,7 +59,7 @@ def test_sizes():
 
 def slow_map(q, k, log_T):
     "Softmax of the cosines over T, with loops."
-    (b,c,h,w), heads = q.shape, len(log_T)
+    (b,c,*_), heads = q.shape, len(log_T)
     d = c//heads
     A = torch.zeros(b,heads,d,d)
     for n in range(b):

@@ -11,7 +11,7 @@ from smfnet.studies.boxes import mirror_boxes, scene_boxes
 from smfnet.studies.budgets import digest
 from smfnet.studies.detection import (
     _corner_boxes, _pad_to, average_precision, detect, detection_loss, detection_pairs, detection_task, make_detector, scene_start, show_boxes, start_config)
-from smfnet.studies.task import TaskData, load_pretrained, quiet, start_key
+from smfnet.studies.task import TaskData, quiet, start_key
 from smfnet.training.state import read_log
 
 def extra():

@@ -1,5 +1,5 @@
 "Medical pairs: black stays black, training never sees a test slice, scores are found by what made them."
-import dataclasses, json, os
+import dataclasses, os
 from pathlib import Path
 import numpy as np
 import pytest
@@ -10,7 +10,6 @@ from smfnet.data.pairs import PairFiles
 from smfnet.metrics.paper import METRICS, SSIM
 from smfnet.network.model import ModelConfig
 from smfnet.network.weights import load_model, read_checkpoint, weights_hash, weights_path
-from smfnet.scoring.score import read_rows
 from smfnet.scoring.tables import published
 from smfnet.studies.budgets import MEDICAL, digest
 from smfnet.studies.medical import (

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from smfnet.core.files import project_root
 from smfnet.data.images import read_image, to_bytes
 from smfnet.data.patches import pair_patches
 from smfnet.data.scenes.render import scene_pairs

@@ -1,5 +1,4 @@
 "Batches by step, and where patches come from."
-from pathlib import Path
 import pytest
 import torch
 from torch.utils.data import DataLoader

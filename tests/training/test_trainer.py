@@ -1,5 +1,5 @@
 "The loop: kill and resume, full disks, signals, nothing left behind, any network."
-import dataclasses, os, random, resource, signal, time
+import os, random, resource, signal, time
 from pathlib import Path
 import pytest
 import torch

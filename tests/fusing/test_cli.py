@@ -1,21 +1,15 @@
-"The command smfnet_fuse as its user meets it: one line for every mistake, nothing half written."
-import os, shutil, subprocess, sys
+"The command smfnet_fuse as its user meets it: one line for every mistake, nothing half written (fusing.cli)."
+import argparse, os, shutil, subprocess, sys
 from pathlib import Path
 import numpy as np
 import pytest
-from smfnet.core.devices import set_seed
-from smfnet.fusing.cli import main
+import torch
 from smfnet.data.images import image_size, write_image
-from smfnet.network.model import MODEL_PRESETS, SMFNet
-from smfnet.network.weights import save_checkpoint
 from smfnet.data.scenes.render import render_scene
+from smfnet.fusing import cli
+from smfnet.fusing.cli import _make_parser, _usage, main, parse_stretch
 
 BIN = Path(sys.executable).parent
-
-@pytest.fixture(scope='module')
-def weights(tmp_path_factory):
-    set_seed(0)
-    return save_checkpoint(SMFNet(MODEL_PRESETS['smoke']), tmp_path_factory.mktemp('w')/'w.safetensors')
 
 @pytest.fixture(scope='module')
 def pairs(tmp_path_factory):
@@ -112,10 +106,54 @@ def test_unknown_options_are_a_usage_error(here, capsys):
     with pytest.raises(SystemExit) as e: main(['ir', 'vi', 'out', '--colour'])
     assert e.value.code == 2 and '--colour' in capsys.readouterr().err
 
+def test_options_and_their_defaults():
+    o = _make_parser().parse_args('a.png b.png c.png --resize ir'.split())
+    assert (o.ir, o.vi, o.out, o.resize, o.precision, o.weights, o.workers, o.threads) == ('a.png','b.png','c.png','ir','fp32','ivf',1,None)
+    assert not (o.minmax or o.resume or o.quiet or o.compile)
+
+@pytest.mark.parametrize('text,want', [('1,99.5', (1,99.5)), ('', None), (None, None)])
+def test_percentiles(text, want): assert parse_stretch(text) == want
+
+@pytest.mark.parametrize('text', ['1', '99,1', 'a,b', '1,2,3', '-1,5', '1,nan'])
+def test_what_are_no_percentiles(text):
+    with pytest.raises(ValueError, match='percentiles'): parse_stretch(text)
+    with pytest.raises(argparse.ArgumentTypeError, match='percentiles'): _usage(parse_stretch)(text)
+
+@pytest.mark.parametrize('option', [('--workers','0'), ('--threads','two'), ('--max-memory','much'), ('--stretch','99,1')])
+def test_a_wrong_value_is_a_usage_error_with_its_reason(here, capsys, option):
+    with pytest.raises(SystemExit) as e: main(['ir', 'vi', 'out', *option])
+    err = capsys.readouterr().err
+    assert e.value.code == 2 and option[0] in err and any(o in err for o in ('from 1 on', 'like 800M', '0 <= low < high')) and not (here/'out').exists()
+
+def test_threads_reach_torch(command, monkeypatch):
+    seen = []
+    monkeypatch.setattr(torch, 'set_num_threads', seen.append)
+    assert command('ir/0.png', 'vi/0.jpg', 'o.png', '--threads', '3')[0] == 0 and seen == [3]
+    assert command('ir/0.png', 'vi/0.jpg', 'o.png')[0] == 0 and seen == [3]
+
+def test_the_network_is_loaded_once_and_compiled_on_request(command, monkeypatch):
+    loaded, compiled, load = [], [], cli.load_model
+    monkeypatch.setattr(cli, 'load_model', lambda *a: loaded.append(a) or load(*a))
+    monkeypatch.setattr(torch.nn.Module, 'compile', lambda self: compiled.append(self))
+    assert command('ir', 'vi', 'out', '--compile', '--workers', '2')[0] == 0
+    assert len(loaded) == len(compiled) == 1
+
+def test_a_faint_infrared_gets_a_hint(command):
+    write_image('f_ir.png', .5 + .05*render_scene(3, size=(64,70)).ir)
+    status,_,err = command('f_ir.png', 'vi/0.jpg', 'o.png')
+    assert status == 0 and '% of its scale; --stretch 1,99 would spread it' in err
+    assert 'of its scale' not in command('f_ir.png', 'vi/0.jpg', 'o.png', '--stretch', '1,99')[2]
+
+def test_interrupted(command, monkeypatch):
+    def stop(*a, **kw): raise KeyboardInterrupt
+    monkeypatch.setattr(cli, 'run_jobs', stop)
+    status,_,err = command('ir', 'vi', 'out')
+    assert status == 130 and '--resume goes on' in err and err.count('\n') == 1
+
 def test_help_shows_examples(capsys):
     with pytest.raises(SystemExit) as e: main(['--help'])
     said = capsys.readouterr().out
-    assert e.value.code == 0 and 'smfnet_fuse ir.png vi.png fused.png' in said and '--resume' in said
+    assert e.value.code == 0 and 'smfnet_fuse ir.png vi.png fused.png' in said and '--resume' in said and '--threads' in said
 
 def test_the_installed_command(here, weights):
     "As a process of its own: one success, one mistake."
