@@ -142,12 +142,16 @@ def entry(name:str, o, level:int) -> list[str]:
             if not k.startswith('_') and inspect.isfunction(m) and (m.__doc__ or k == 'forward'): out += entry(f'{name}.{k}', m, level+1)
     return out
 
+def relink(text:str, notebook:str) -> str:
+    "Links of docstrings are written as their notebook needs them; here they start in api/."
+    home = lambda o: f"]({posixpath.normpath(posixpath.join('../nbs', posixpath.dirname(notebook), o[1]))}"
+    return re.sub(r'\]\((?!\w+:)([^)#\s]+\.ipynb)', home, text)
+
 def reference(module:str, notebook:str) -> str:
     "Page of one module."
     m = importlib.import_module(f'smfnet.{module}')
     body = [x for n in m.__all__ for x in entry(f'{module}.{n}', getattr(m, n), 2)]
-    home = lambda o: f"]({posixpath.normpath(posixpath.join('../nbs', posixpath.dirname(notebook), o[1]))}" # links of docstrings are those of their notebook
-    body = [re.sub(r'\]\((?!\w+:)([^)#\s]+\.ipynb)', home, x) for x in body]
+    body = [relink(x, notebook) for x in body]
     title, _ = summary(ROOT/'nbs'/notebook)
     return '\n'.join([f'# smfnet.{module}', '', inspect.cleandoc(m.__doc__ or ''), '', f'Explained in [{title}](../nbs/{notebook}).', '', *body])
 
@@ -160,14 +164,14 @@ def room_reference(room:str, modules:list[str]) -> str:
         lines += [f'- [{n}]({n}.md): {inspect.cleandoc(m.__doc__ or "")}' + (f' {names}' if names else '')]
     return '\n'.join([f'# smfnet.{room}', '', *lines, '', toctree(None, modules)])
 
-def door_page() -> str:
+def door_page(modules:dict[str,str]) -> str:
     "Page of the package itself: the names that `import smfnet` gives, linked to where they are explained."
     import smfnet
-    line = lambda n: f"- [`smfnet.{n}`]({smfnet._HOME[n]}.md#{smfnet._HOME[n]}.{n})" + (f": {first_line(getattr(smfnet, n))}" if callable(getattr(smfnet, n)) else '')
-    names = [n for n in smfnet.__all__ if n in smfnet._HOME]
-    return '\n'.join(['# smfnet', '', 'What `import smfnet` gives.', '', *map(line, names), ''])
-
-def first_line(o) -> str: return (inspect.getdoc(o) or '').split('\n')[0]
+    def line(n):
+        home, o = smfnet._HOME[n], getattr(smfnet, n)
+        first = f": {(inspect.getdoc(o) or '').splitlines()[0]}" if callable(o) and inspect.getdoc(o) else ''
+        return f'- [`smfnet.{n}`]({home}.md#{home}.{n}){relink(first, modules[home])}'
+    return '\n'.join(['# smfnet', '', 'What `import smfnet` gives.', '', *map(line, smfnet.__all__), ''])
 
 # --- pages
 
@@ -247,7 +251,7 @@ def gather(out:Path, data:str|None=None):
     modules = exported()
     api, rooms = {m: reference(m, n) for m,n in modules.items()}, {}
     for m in modules: rooms.setdefault(m.split('.')[0], []).append(m)
-    api |= {r: room_reference(r, ms) for r,ms in rooms.items()} | {'smfnet': door_page()}
+    api |= {r: room_reference(r, ms) for r,ms in rooms.items()} | {'smfnet': door_page(modules)}
     lines = ['- [smfnet](smfnet.md): what `import smfnet` gives', *(f'- [{r}]({r}.md): {ROOMS.get(r, r).lower()}' for r in rooms)]
     api['index'] = '\n'.join(['# Reference', '', 'One page for each module. Rooms stand in the order of their imports.', '', *lines, '', toctree(None, ['smfnet', *rooms])])
     for m,t in api.items(): (out/f'api/{m}.md').write_text(t, encoding='utf-8')
