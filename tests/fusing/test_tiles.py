@@ -135,7 +135,7 @@ def gap(scene, cfg=small, size=(65,99), **kw):
 @pytest.mark.parametrize('size', [(65,99), (16,16), (17,45), (33,96), (64,67), (63,17), (64,98)])
 def test_tiles_equal_the_whole_at_any_size(scene, size): assert gap(scene, size=size, side=24) < 1e-4
 
-ROWS = dict(cross_attention=False, base_residual=False, graph=False, swap_fusion=True, graph_nodes='dilated', graph_steps=2, graph_stride=1, base_layers=2, detail_layers=1)
+ROWS = dict(cross_attention=False, base_residual=False, graph=False, swap_fusion=True, graph_nodes='dilated', graph_steps=2, graph_stride=1, base_layers=2, detail_layers=1, residual=.5)
 
 @pytest.mark.parametrize('k', ROWS)
 def test_tiles_equal_the_whole_for_every_row_of_the_ablation(scene, k): assert gap(scene, replace(small, **{k: ROWS[k]}), side=32) < 1e-4

@@ -1,5 +1,6 @@
 "What every module of the network owes: gradients, independence of its batch mates, the same numbers in any layout and nearly the same in half precision."
 from copy import deepcopy
+from dataclasses import replace
 import pytest
 import torch
 from torch.testing import assert_close
@@ -25,7 +26,8 @@ MODULES = dict( # name: (module, its inputs, largest relative change in bfloat16
     GraphStep=(lambda: GraphStep(16), lambda: [list(torch.randn(6,2,16,5,7))], .03),
     GR=(lambda: GR(16), maps(2), .05), GR_dilated=(lambda: GR(16, nodes='dilated'), maps(2), .05),
     Shallow=(lambda: Shallow(small), images(1), .03), FuseBase=(lambda: FuseBase(16,2), maps(1), .03), FuseGraph=(lambda: FuseGraph(16), maps(2), .03),
-    Encoder=(lambda: Encoder(small), images(2), .05), Decoder=(lambda: Decoder(small), maps(1), .03), SMFNet=(lambda: SMFNet(small), images(2), .03))
+    Encoder=(lambda: Encoder(small), images(2), .05), Decoder=(lambda: Decoder(small), maps(1), .03), SMFNet=(lambda: SMFNet(small), images(2), .03),
+    residual=(lambda: SMFNet(replace(small, residual=.5)), images(2), .03))
 
 @pytest.fixture(params=MODULES)
 def case(request):

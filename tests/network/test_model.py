@@ -41,14 +41,15 @@ def test_presets():
     assert differ(MODEL_PRESETS['paper'], ModelConfig()) == []
     assert differ(MODEL_PRESETS['as_released'], MODEL_PRESETS['paper']) == ['graph_nodes']
 
-SWITCHES = dict(cross_attention=False, base_residual=False, graph=False, swap_fusion=True, graph_nodes='dilated', graph_steps=2, base_layers=2, base_blocks=2, detail_layers=1, expansion=1.)
+SWITCHES = dict(cross_attention=False, base_residual=False, graph=False, swap_fusion=True, graph_nodes='dilated', graph_steps=2, base_layers=2, base_blocks=2, detail_layers=1, expansion=1., residual=.5)
 
 @pytest.mark.parametrize('k', SWITCHES)
-def test_each_switch_changes_the_parameters_and_runs(k, pair):
+def test_each_switch_arrives_and_runs(k, pair):
     net, plain = SMFNet(dataclasses.replace(small, **{k: SWITCHES[k]})).eval(), SMFNet(small)
     shapes = lambda n: {k: p.shape for k,p in n.named_parameters()}
-    if k != 'graph_nodes': assert shapes(net) != shapes(plain)
-    else: assert net.encoder.graph.nodes.kind == 'dilated'
+    if k not in ('graph_nodes','residual'): assert shapes(net) != shapes(plain)
+    assert net.encoder.graph is None or net.encoder.graph.nodes.kind == net.cfg.graph_nodes
+    assert net.decoder.residual == net.cfg.residual
     with torch.no_grad(): assert net(*pair).shape == pair[0].shape
 
 def test_rows_of_the_ablation():
@@ -112,6 +113,16 @@ def test_decoder_adds_no_input():
     d = Decoder(small)
     nn.init.zeros_(d.conv3.weight); nn.init.constant_(d.conv3.bias, torch.tensor(3.).log().item())
     assert_close(d(10*torch.randn(1,16,5,6)), torch.full((1,1,5,6), .75))
+
+@torch.no_grad()
+def test_residual_starts_from_the_brighter_source(pair):
+    "D-50: with the last weights at zero, a residual of 1 gives the brighter source and of 0 a flat grey; stage I takes no part in it."
+    ir,vi = pair
+    for residual,want in ((1., torch.maximum(ir,vi).clamp(.004,.996)), (0., torch.full_like(ir, .5))):
+        net = SMFNet(dataclasses.replace(small, residual=residual)).eval()
+        for p in net.decoder.conv3.parameters(): p.zero_()
+        assert_close(net(ir,vi), want)
+        for rec in net(ir, vi, stage=1): assert_close(rec, torch.full_like(ir, .5))
 
 # the whole
 
