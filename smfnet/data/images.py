@@ -105,7 +105,7 @@ def read_image(
     if stretch is not None: return stretch_percentiles(x, stretch)
     if x.min() < 0 or x.max() > 1:
         raise ImageError(f"{path} has values from {x.min():.6g} to {x.max():.6g} and no known full scale; "
-                         "give stretch=(low, high) percentiles, such as (1, 99)")
+                         "give stretch=(low, high) percentiles, such as (1, 99), if it is an infrared image")
     return x
 
 # %% ../../nbs/tools/images.ipynb #c027

@@ -35,7 +35,7 @@ def has_bf16(
 @dataclass(frozen=True)
 class FuseOptions:
     "How a pair is read and fused; ValueError when a value makes no sense."
-    precision: str = 'fp32'  # 'bf16': half precision where that is safe; 'auto': bf16 where the device has it
+    precision:str='fp32'                    # 'bf16': half precision where safe; 'auto': bf16 where the device has it
     minmax:bool=False                       # stretch each fused image to [0, 1] (Eq. F1)
     stretch:tuple[float,float]|None=None    # percentiles of the infrared that become 0 and 1
     resize:str|None=None                    # 'ir' or 'vi': resample that one to the other's size
@@ -49,9 +49,8 @@ class FuseOptions:
         try: good = 0 <= self.stretch[0] < self.stretch[1] <= 100 and len(self.stretch) == 2
         except (TypeError, IndexError, KeyError): good = False
         if not good:
-            raise ValueError(
-                f"stretch must be two percentiles 0 <= low < high <= 100, such as (1, 99), not "
-                f"{self.stretch!r}")
+            raise ValueError("stretch must be two percentiles 0 <= low < high <= 100, such as (1, 99), "
+                             f"not {self.stretch!r}")
 
 # %% ../../nbs/tools/fusing.ipynb #c011
 _WHOLE_PX = 2**15    # on a CPU, pairs of more pixels are fused tile by tile
@@ -82,11 +81,8 @@ def fuse_batch(
     max_memory:int|str|None=None, # see `plan_memory`
 ) -> Tensor:                      # fused (b 1 h w) float32 in [0, 1], on the device of `ir`
     "Fuse a batch without gradients; the modes of `net` are left as they were."
-    check_image(ir, 'ir')
-    check_image(vi, 'vi')
-    check_same(ir, vi)
-    check_unit(ir, 'ir', _ROUNDING)
-    check_unit(vi, 'vi', _ROUNDING)
+    check_image(ir, 'ir'); check_image(vi, 'vi'); check_same(ir, vi)
+    check_unit(ir, 'ir', _ROUNDING); check_unit(vi, 'vi', _ROUNDING)
     if min(ir.shape[-2:]) < 16:
         raise ValueError(f"images must be at least 16×16 px; these are {ir.shape[-1]}×{ir.shape[-2]}")
     options = FuseOptions(precision=precision, minmax=minmax, max_memory=max_memory)
@@ -134,7 +130,7 @@ def _as_array(
     if stretch is not None:
         if not np.isfinite(x).all(): raise ValueError(f"{name} contains NaN or infinity")
         return stretch_percentiles(x, stretch)
-    x = x.astype(np.float32)
+    with np.errstate(over='ignore'): x = x.astype(np.float32) # too large becomes infinite, which is refused
     check_unit(torch.from_numpy(x), name, _ROUNDING)
     return x.clip(0, 1)
 
@@ -147,9 +143,8 @@ def match_sizes(
     if resize == 'ir': ir = resample(ir, vi.shape[:2])
     if resize == 'vi': vi = resample(vi, ir.shape[:2])
     if ir.shape[:2] != vi.shape[:2]:
-        raise ValueError(
-            f"ir is {ir.shape[1]}×{ir.shape[0]} px and vi is {vi.shape[1]}×{vi.shape[0]} px; if both show the "
-            f"same view, resize='ir' resamples the infrared to the visible")
+        raise ValueError(f"ir is {ir.shape[1]}×{ir.shape[0]} px and vi is {vi.shape[1]}×{vi.shape[0]} px; "
+                         "if both show the same view, resize='ir' resamples the infrared to the visible")
     return ir, vi
 
 def _in_kind(
@@ -196,8 +191,7 @@ def fuse(
         raise ValueError("stretch and resize are for files, PIL images and arrays; these are tensors")
     check_same(ir, vi)
     if not 2 <= ir.ndim <= 4 or (ir.ndim > 2 and ir.shape[-3] != 1):
-        raise ValueError(
-            f"tensors must be (b 1 h w), (1 h w) or (h w); these are {tuple(ir.shape)} (colour goes in as numpy "
-            f"(h w 3))")
+        raise ValueError(f"tensors must be (b 1 h w), (1 h w) or (h w); these are {tuple(ir.shape)} "
+                         "(colour goes in as numpy (h w 3))")
     x,y = (t.reshape(-1, 1, *t.shape[-2:]) for t in (ir,vi))
     return fuse_batch(x, y, as_network(weights, device), **how).reshape(ir.shape)

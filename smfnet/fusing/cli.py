@@ -17,12 +17,13 @@ from .onnx import export_onnx, need_onnx
 # %% ../../nbs/tools/fuse_command.ipynb #c006
 _EXAMPLES = """examples:
   smfnet_fuse ir.png vi.png fused.png      two files into one
-  smfnet_fuse ir/ vi/ fused/               two folders into a folder, pairs by name (07_ir.png and 07_vis.jpg are pair 07)
+  smfnet_fuse ir/ vi/ fused/               two folders into a folder, by name (07_ir.png and 07_vis.jpg are pair 07)
   smfnet_fuse ir/ vi/ fused/ --resume      go on where an interrupted run stopped
   smfnet_fuse t.png v.jpg f.png --resize ir      the infrared has another size than the visible: resample it first
   smfnet_fuse t.tif v.jpg f.png --stretch 1,99   16-bit thermal: its 1st percentile becomes black, its 99th white
 
-Both images must show the same view, pixel on pixel. The fused image has the size of the input, and the colour of the visible image."""
+Both images must show the same view, pixel on pixel. The fused image has the size of the input
+and the colour of the visible image."""
 
 def parse_stretch(
     text:str|None, # like '1,99'; None or '' for no stretch
@@ -51,12 +52,8 @@ def _usage(
 
 def _make_parser() -> argparse.ArgumentParser:
     "The options of `smfnet_fuse`."
-    p = argparse.ArgumentParser(
-        'smfnet_fuse',
-        description='Fuse registered infrared and visible images.',
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    p = argparse.ArgumentParser('smfnet_fuse', description='Fuse registered infrared and visible images.',
+                                epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = p.add_argument
     add('ir', help='infrared image, or a folder of them')
     add('vi', help='visible image, or a folder of them')
@@ -64,47 +61,24 @@ def _make_parser() -> argparse.ArgumentParser:
     add('--weights', default='ivf', metavar='W', help='name of shipped weights or a .safetensors file (default: ivf)')
     add('--device', default='auto', help='auto, cpu or cuda (default: auto)')
     add('--resize', choices=('ir','vi'), help='resample this one to the size of the other')
-    add(
-        '--stretch',
-        type=_usage(parse_stretch),
-        metavar='LOW,HIGH',
-        help='percentiles of the infrared that become black and white (default: the full scale of the file)',
-    )
+    add('--stretch', type=_usage(parse_stretch), metavar='LOW,HIGH',
+        help='percentiles of the infrared that become black and white (default: the full scale of the file)')
     add('--minmax', action='store_true', help='stretch each fused image to its own minimum and maximum')
-    add(
-        '--resume',
-        action='store_true',
-        help='keep fused images that were made with the same weights and options and are newer than their sources',
-    )
+    add('--resume', action='store_true',
+        help='keep fused images that were made with the same weights and options and are newer than their sources')
     add('--workers', type=_usage(_number), default=1, metavar='N', help='fuse N pairs at once (default: 1)')
-    add(
-        '--threads',
-        type=_usage(_number),
-        metavar='N',
-        help='processor threads for all workers together: fewer leave cores to other programs (default: one for each core)',
-    )
-    add(
-        '--max-memory',
-        type=_usage(parse_memory),
-        metavar='SIZE',
-        help='what feature maps may take at most, like 2G or 800M, beside the program itself; maps that need more wait on disk (default: half of what is free)',
-    )
-    add(
-        '--precision',
-        default='fp32',
-        choices=PRECISIONS,
-        help='bf16 is faster where the processor has it, auto asks the processor (default: fp32)',
-    )
-    add(
-        '--compile',
-        action='store_true',
-        help='translate the network with torch.compile first: minutes, for many pairs of one size on a GPU',
-    )
-    add(
-        '--export-onnx',
-        metavar='FILE',
-        help="also write the network, for images of the first pair's size, as an ONNX file",
-    )
+    add('--threads', type=_usage(_number), metavar='N',
+        help='processor threads of all workers together; fewer leave cores to other programs '
+             '(default: as torch chooses)')
+    add('--max-memory', type=_usage(parse_memory), metavar='SIZE',
+        help='what feature maps may take at most, like 2G or 800M, beside the program itself; '
+             'maps that need more wait on disk (default: half of what is free)')
+    add('--precision', default='fp32', choices=PRECISIONS,
+        help='bf16 is faster where the processor has it, auto asks the processor (default: fp32)')
+    add('--compile', action='store_true',
+        help='translate the network with torch.compile first: minutes, for many pairs of one size on a GPU')
+    add('--export-onnx', metavar='FILE',
+        help="also write the network, for images of the first pair's size, as an ONNX file")
     add('--quiet', action='store_true', help='print errors only')
     return p
 
@@ -118,13 +92,11 @@ def _report(
     if not quiet:
         for j in jobs:
             if j.faint:
-                say(
-                    f"smfnet_fuse: hint: {j.files.ir} spans {100 * j.faint:.1f} % of its scale; --stretch 1,99 would spread it"
-                )
+                say(f"smfnet_fuse: hint: {j.files.ir} spans {100*j.faint:.1f} % of its scale; "
+                    "--stretch 1,99 would spread it")
             if j.shift:
-                say(
-                    f"smfnet_fuse: hint: {j.files.name}: vi seems to be moved by {j.shift[1]:+d} px to the right and {j.shift[0]:+d} px down against ir; edges will look double"
-                )
+                say(f"smfnet_fuse: hint: {j.files.name}: vi seems to be moved by {j.shift[1]:+d} px to the right "
+                    f"and {j.shift[0]:+d} px down against ir; edges will look double")
     for j in jobs:
         if j.status == 'failed': say(f"smfnet_fuse: {j.error}")
     n = {k: sum(j.status == k for j in jobs) for k in ('fused','kept','failed')}
@@ -165,12 +137,10 @@ def main(
     "The command `smfnet_fuse`."
     a = _make_parser().parse_args(argv)
     try:
-        if argv is None:
-            signal.signal(signal.SIGTERM, _stop)
+        if argv is None: signal.signal(signal.SIGTERM, _stop)
         return _run_command(a)
-    except (ValueError, OSError, MemoryError, ImportError) as e:
-        message, status = reason(e), 1
+    except (ValueError, OSError, MemoryError, ImportError) as e: message,status = reason(e), 1
     except KeyboardInterrupt:
-        message, status = 'interrupted; finished images are whole, and --resume goes on from them', 130
+        message,status = 'interrupted; finished images are whole, and --resume goes on from them', 130
     print(f"smfnet_fuse: {message}", file=sys.stderr)
     return status

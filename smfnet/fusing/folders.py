@@ -33,9 +33,7 @@ class Job:
     size:tuple|None=None               # (h, w) of the fused image
     seconds:float=0.                   # reading, fusing and writing
     shift:tuple|None=None              # (dy, dx) px of a suspected misregistration
-    faint: float | None = (
-        None  # share of its full scale that an infrared image spans, where that is suspiciously little
-    )
+    faint:float|None=None              # share of its full scale that a suspiciously grey infrared image spans
     def read(self) -> Pair:
         "The pair, stretched and resampled if that was asked for."
         ir,vi = read_image(self.files.ir, stretch=self.options.stretch), read_image(self.files.vi)
@@ -43,14 +41,8 @@ class Job:
     def row(self) -> dict:
         "What to write into a report: plain values."
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ('files','out','options')}
-        return dict(
-            name=self.files.name,
-            ir=str(self.files.ir),
-            vi=str(self.files.vi),
-            out=str(self.out),
-            **asdict(self.options),
-            **own,
-        )
+        files = dict(name=self.files.name, ir=str(self.files.ir), vi=str(self.files.vi), out=str(self.out))
+        return files | asdict(self.options) | own
 
 def reason(
     e:BaseException, # what went wrong
@@ -86,9 +78,8 @@ def _check_sizes(
             bad.append(f"{j.files.ir} is {a[1]}×{a[0]} px and {j.files.vi} is {b[1]}×{b[0]} px")
     more = f" (and {len(bad)-1} other pair{'s' if len(bad) > 2 else ''})" if len(bad) > 1 else ''
     if bad:
-        raise ValueError(
-            f"{bad[0]}{more}; fusing needs registered images of one size: resize='ir' (--resize ir) resamples the "
-            f"infrared to the visible")
+        raise ValueError(f"{bad[0]}{more}; fusing needs registered images of one size: "
+                         "resize='ir' (--resize ir) resamples the infrared to the visible")
 
 def plan_jobs(
     ir:str|Path,                       # infrared: file or folder
@@ -121,12 +112,9 @@ def recipe(
 ) -> str:
     "One line that says how a fused image is made: version, weights and options."
     o = options
-    said = dict(
-        precision=o.precision, minmax=o.minmax, resize=o.resize, stretch=o.stretch and tuple(map(float, o.stretch))
-    )
-    return f"smfnet {__version__}; weights {weights_hash(net.state_dict())[:16]}; " + '; '.join(
-        f'{k} {v}' for k, v in said.items()
-    )
+    stretch = o.stretch and tuple(map(float, o.stretch))
+    said = f"precision {o.precision}; minmax {o.minmax}; resize {o.resize}; stretch {stretch}"
+    return f"smfnet {__version__}; weights {weights_hash(net.state_dict())[:16]}; {said}"
 
 def _is_finished(
     job:Job,  # its size is known
@@ -167,7 +155,8 @@ def _attempt(
         job.error = reason(e) if named else f"{job.files.ir}: {reason(e)}"
     except RuntimeError as e:
         if not any(o in str(e) for o in ("allocate memory", "out of memory")): raise
-        job.error = f"{job.files.ir}: {job.size[1]}×{job.size[0]} px do not fit into memory; set max_memory (--max-memory), or fuse fewer pairs at once"
+        job.error = (f"{job.files.ir}: {job.size[1]}×{job.size[0]} px do not fit into memory; "
+                     "set max_memory (--max-memory), or fuse fewer pairs at once")
     if job.error: job.status = 'failed'
     release_memory() # see the page on memory: without it the heap grows with every new size
 
@@ -218,14 +207,9 @@ def run_jobs(
         for j in todo: j.status = 'kept' if _is_finished(j, note) else j.status
     todo = [j for j in todo if j.status != 'kept']
     if todo: _check_writable(jobs[0].out.parent)
-    with tqdm(
-        total=len(jobs),
-        initial=len(jobs) - len(todo),
-        disable=not progress or len(jobs) == 1,
-        desc='fusing',
-        unit='pair',
-    ) as bar:
-        _run_all(todo, workers, bar.update, net, note, budget // workers)
+    hidden = not progress or len(jobs) == 1
+    with tqdm(total=len(jobs), initial=len(jobs)-len(todo), disable=hidden, desc='fusing', unit='pair') as bar:
+        _run_all(todo, workers, bar.update, net, note, budget//workers)
     return jobs
 
 def fuse_folder(

@@ -45,7 +45,7 @@ def export_onnx(
     copy.load_state_dict({k: v.cpu() for k,v in net.state_dict().items()})
     pair = torch.zeros(1,1,*size), torch.zeros(1,1,*size) # two tensors: one, given twice, would become one input
     with torch.no_grad(), _without_notes():
-        program = torch.onnx.export(copy, pair, input_names=['ir', 'vi'], output_names=['fused'], verbose=False)
+        program = torch.onnx.export(copy, pair, input_names=['ir','vi'], output_names=['fused'], verbose=False)
     with atomic_path(path) as tmp: program.save(str(tmp), external_data=False)
     return Path(path)
 
@@ -67,7 +67,6 @@ class OnnxNet:
     def __call__(self, ir:np.ndarray, vi:np.ndarray) -> np.ndarray:
         "Fuse luma, (1 1 h w) each."
         if ir.shape != vi.shape or ir.shape != (1,1,*self.size):
-            raise ValueError(
-                f"this file is for images of {self.size[1]}×{self.size[0]} px, (1 1 h w); these are {ir.shape} "
-                f"and {vi.shape}")
+            raise ValueError(f"this file is for images of {self.size[1]}×{self.size[0]} px, (1 1 h w); "
+                             f"these are {ir.shape} and {vi.shape}")
         return self.session.run(None, dict(ir=ir.astype(np.float32), vi=vi.astype(np.float32)))[0]

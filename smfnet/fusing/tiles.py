@@ -173,7 +173,7 @@ def sweep_branch(
     if isinstance(layer, TransformerBlock): return transform(sweep, layer, *src, out=out, add=True)
     return sweep.map(lambda *o: layer(add_up(*o)), *src, halo=2*len(layer.layers), out=out, add=True)
 
-# %% ../../nbs/tools/tiles.ipynb #c026
+# %% ../../nbs/tools/tiles.ipynb #c025
 def shrink(own:tuple, k:int) -> tuple:
     "The window of the blocks of k×k pixels that cover a window; its start is a multiple of k."
     return tuple(slice(o.start//k, -(-o.stop//k)) for o in own)
@@ -212,7 +212,7 @@ def sweep_graph(
         out[own] = fuse(*graph.reason(v))
     return out
 
-# %% ../../nbs/tools/tiles.ipynb #c029
+# %% ../../nbs/tools/tiles.ipynb #c027
 def stream(
     ir:Tensor,                  # infrared (1 1 h w) in [0, 1]
     vi:Tensor,                  # visible luma (1 1 h w) in [0, 1]

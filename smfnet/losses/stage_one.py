@@ -51,7 +51,7 @@ def ssim(
     alike = (2*cov+c2) / (vx+vy+c2)
     return (alike * (2*mx*my+c1)/(mx*mx+my*my+c1)).mean() if luminance else alike.mean()
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c024
+# %% ../../nbs/paper/07_stage_one.ipynb #c022
 class GradMagnitude(nn.Module):
     "Sobel magnitude |∂x| + |∂y| of every channel: the ∇ of Eqs. 18, 19 and 30."
     def __init__(self):
@@ -63,7 +63,7 @@ class GradMagnitude(nn.Module):
         gx,gy = self.sobel(x)
         return gx.abs() + gy.abs()
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c032
+# %% ../../nbs/paper/07_stage_one.ipynb #c029
 def gram(
     x:Tensor, # features (b c h w)
 ) -> Tensor:  # (b c c), symmetric
@@ -71,7 +71,7 @@ def gram(
     x = rearrange(x, 'b c h w -> b c (h w)')
     return x @ x.transpose(1,2) / x.shape[-1]
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c036
+# %% ../../nbs/paper/07_stage_one.ipynb #c033
 def as_patches(
     x:Tensor,     # image (b 1 h w)
     side:int=8,   # side of a patch, px (our choice)
@@ -80,7 +80,7 @@ def as_patches(
     h,w = (n//side*side for n in x.shape[-2:])
     return F.pixel_unshuffle(x[...,:h,:w], side)
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c038
+# %% ../../nbs/paper/07_stage_one.ipynb #c035
 def gram_loss(
     x:Tensor,            # image (b 1 h w) in [0, 1]
     y:Tensor,            # image, same shape
@@ -92,7 +92,7 @@ def gram_loss(
     d = gram(x) - gram(y)
     return d.square().sum((1,2)).clamp_min(1e-16).sqrt().mean() / x.shape[1]
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c050
+# %% ../../nbs/paper/07_stage_one.ipynb #c047
 def lovasz_grad(
     y:Tensor, # ground truth in {0, 1}, sorted by falling error (n,)
 ) -> Tensor:  # (n,), sums to 1 when some y is 1
@@ -102,7 +102,7 @@ def lovasz_grad(
     jaccard = 1 - inter/union.clamp_min(1e-12)
     return torch.cat([jaccard[:1], jaccard[1:] - jaccard[:-1]])
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c053
+# %% ../../nbs/paper/07_stage_one.ipynb #c050
 def lovasz(
     p:Tensor, # membership in [0, 1] (n,)
     y:Tensor, # ground truth in {0, 1} (n,)
@@ -112,7 +112,7 @@ def lovasz(
     err,order = err.sort(descending=True)
     return (err * lovasz_grad(y[order].to(p))).sum() # Eq. 23
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c061
+# %% ../../nbs/paper/07_stage_one.ipynb #c058
 def semantic_loss(
     x:Tensor,           # source image (b 1 h w) in [0, 1]
     rec:Tensor,         # reconstruction, same shape
@@ -125,7 +125,7 @@ def semantic_loss(
     p = torch.sigmoid((rec - t) / softness).flatten()
     return (lovasz(p, y) + lovasz(1-p, 1-y)) / 2
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c072
+# %% ../../nbs/paper/07_stage_one.ipynb #c069
 class _Pearson(torch.autograd.Function):
     "r = ⟨a,b⟩ / √(⟨a,a⟩⟨b,b⟩ + ε²) of centred maps (b h w c), with its gradient in closed form."
     @staticmethod
@@ -142,7 +142,7 @@ class _Pearson(torch.autograd.Function):
         u, wa, wb = ((g*o)[:,None,None] for o in (1/d, r*bb/d**2, r*aa/d**2))
         return u*b - wa*a, u*a - wb*b, None
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c073
+# %% ../../nbs/paper/07_stage_one.ipynb #c070
 def corrcoef(
     a:Tensor,       # features of one modality (b c h w), any real range
     b:Tensor,       # features of the other modality, same shape
@@ -152,7 +152,7 @@ def corrcoef(
     check_same(a, b, 'a', 'b')
     return _Pearson.apply(*(rearrange(o, 'b c h w -> b h w c') for o in (a,b)), eps).mean()
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c082
+# %% ../../nbs/paper/07_stage_one.ipynb #c077
 def decomposition_loss(
     cc_base:Tensor,            # correlation of the base features, scalar
     cc_detail:Tensor,          # correlation of the detail features, scalar
@@ -163,7 +163,7 @@ def decomposition_loss(
     top = cc_detail.square() if cc_graph is None else cc_detail.square() + cc_graph.square()
     return top / (cc_base + delta)
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c090
+# %% ../../nbs/paper/07_stage_one.ipynb #c085
 @dataclass(frozen=True)
 class LossWeights:
     "Every weight and switch of the two objectives (Eqs. 17-30)."
@@ -188,7 +188,7 @@ class LossWeights:
         if self.gram not in ('literal','patches'):
             raise ValueError(f"gram must be 'literal' or 'patches', not {self.gram!r}")
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c095
+# %% ../../nbs/paper/07_stage_one.ipynb #c090
 def feature_cc(
     f:Features, # of one pair or batch
 ) -> dict:      # 'cc_base', 'cc_detail' and, with a graph branch, 'cc_graph'; differentiable scalars
@@ -197,7 +197,7 @@ def feature_cc(
     if f.graph_ir is not None: cc['cc_graph'] = corrcoef(f.graph_ir, f.graph_vi)
     return cc
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c098
+# %% ../../nbs/paper/07_stage_one.ipynb #c091
 class StageOneLoss(nn.Module):
     "Reconstruct both images with separated features (Eqs. 17-20, 26)."
     def __init__(self,

@@ -20,19 +20,15 @@ class BFEBlock(nn.Module):
         expansion:float=2): # hidden width of the LeFF
         super().__init__()
         self.layers = nn.Sequential(*(TransformerBlock(dim, heads, expansion) for _ in range(layers)))
-        tail = (depthwise(dim, bias=True), nn.LeakyReLU(0.2, True)) # DConv, LeakyReLU, twice
-        self.conv = (
-            nn.Sequential(*tail, depthwise(dim, bias=True), nn.LeakyReLU(0.2, True), pointwise(dim, dim))
-            if residual
-            else None
-        )
+        dconv = lambda: (depthwise(dim, bias=True), nn.LeakyReLU(0.2, True))
+        self.conv = nn.Sequential(*dconv(), *dconv(), pointwise(dim, dim)) if residual else None
     def forward(self,
         x:Tensor, # F_{i,0} (b c h w)
     ) -> Tensor:  # F_{i,out} (b c h w)
         y = self.layers(x)                                   # Eq. 9
         return y if self.conv is None else self.conv(y) + x  # Eq. 10
 
-# %% ../../nbs/paper/04_base.ipynb #c019
+# %% ../../nbs/paper/04_base.ipynb #c018
 class BFE(nn.Sequential):
     "Base feature extraction: a stack of residual transformer blocks (Eqs. 9-10)."
     def __init__(self,

@@ -64,7 +64,7 @@ def neighbours(
     same = [(k, False) for k in range(l//n*n, l//n*n+n) if k != l]
     return same + [((l+n) % (2*n), True)]
 
-# %% ../../nbs/paper/05_graph.ipynb #c026
+# %% ../../nbs/paper/05_graph.ipynb #c025
 class GraphStep(nn.Module):
     "One round of messages and one GRU update of all nodes (Eqs. 12-16; ledger D-10 to D-12)."
     def __init__(self,
@@ -94,7 +94,7 @@ class GraphStep(nn.Module):
         "All nodes after one step (Eqs. 12-16)."
         return [self.update(o, m) for o,m in zip(v, self.messages(v))]
 
-# %% ../../nbs/paper/05_graph.ipynb #c044
+# %% ../../nbs/paper/05_graph.ipynb #c039
 class GR(nn.Module):
     "Graph reasoning over both modalities: nodes, T steps, readout (Eqs. 11-16; ledger D-09 to D-12)."
     def __init__(self,

@@ -43,14 +43,14 @@ class ModelConfig:
         if min(self.base_blocks, self.base_layers, self.graph_steps, self.graph_stride, self.detail_layers) < 1:
             raise ValueError("base_blocks, base_layers, graph_steps, graph_stride and detail_layers must be at least 1")
 
-# %% ../../nbs/paper/06_network.ipynb #c009
+# %% ../../nbs/paper/06_network.ipynb #c008
 MODEL_PRESETS = dict(
     paper = ModelConfig(),
     as_released = ModelConfig(graph_nodes='dilated'),
     smoke = ModelConfig(dim=16, heads=2, base_blocks=1, base_layers=1, graph_steps=1),
 )
 
-# %% ../../nbs/paper/06_network.ipynb #c014
+# %% ../../nbs/paper/06_network.ipynb #c012
 class Features(NamedTuple):
     "The three pairs of features of Fig. 2, each `(b c h w)`; `graph_*` are None without graph reasoning."
     base_ir:Tensor
@@ -60,7 +60,7 @@ class Features(NamedTuple):
     graph_ir:Tensor|None
     graph_vi:Tensor|None
 
-# %% ../../nbs/paper/06_network.ipynb #c015
+# %% ../../nbs/paper/06_network.ipynb #c013
 class Shallow(nn.Module):
     "Shared shallow features: one 3×3 convolution from luma to `c` channels and a transformer block (Fig. 2)."
     def __init__(self, cfg:ModelConfig):
@@ -72,7 +72,7 @@ class Shallow(nn.Module):
     ) -> Tensor:  # (b c h w)
         return self.block(self.conv(x))
 
-# %% ../../nbs/paper/06_network.ipynb #c018
+# %% ../../nbs/paper/06_network.ipynb #c016
 class Encoder(nn.Module):
     "Shallow features, then base, detail and graph branches; both modalities in one batch (Sec. 2.1)."
     def __init__(self, cfg:ModelConfig):
@@ -89,11 +89,11 @@ class Encoder(nn.Module):
         graph = (None,None) if self.graph is None else self.graph(*s.chunk(2))
         return Features(*self.base(s).chunk(2), *self.detail(s).chunk(2), *graph)
 
-# %% ../../nbs/paper/06_network.ipynb #c023
+# %% ../../nbs/paper/06_network.ipynb #c021
 class FuseBase(TransformerBlock):
     "Base fusion layer: one transformer block on the sum of both modalities' base features (Sec. 2.1)."
 
-# %% ../../nbs/paper/06_network.ipynb #c026
+# %% ../../nbs/paper/06_network.ipynb #c024
 class FuseGraph(nn.Module):
     "Graph fusion layer: concatenate both modalities and mix by a pointwise convolution (Fig. 2)."
     def __init__(self,
@@ -106,7 +106,7 @@ class FuseGraph(nn.Module):
     ) -> Tensor:     # (b c h w)
         return self.mix(torch.cat([g_ir,g_vi], dim=1))
 
-# %% ../../nbs/paper/06_network.ipynb #c029
+# %% ../../nbs/paper/06_network.ipynb #c027
 class Decoder(nn.Module):
     "Transformer block, two convolutions with LeakyReLU, one with a sigmoid; widths c, c/2, c/4, 1 (Fig. 2)."
     def __init__(self, cfg:ModelConfig):
@@ -127,7 +127,7 @@ class Decoder(nn.Module):
         if start is not None and self.residual: x = x + self.residual*torch.logit(start, eps=.004)
         return torch.sigmoid(x)
 
-# %% ../../nbs/paper/06_network.ipynb #c033
+# %% ../../nbs/paper/06_network.ipynb #c031
 class SMFNet(nn.Module):
     "The network of Fig. 2: `stage=1` reconstructs both images, `stage=2` fuses them (Sec. 2.1)."
     def __init__(self,

@@ -20,12 +20,12 @@ def train_arguments() -> argparse.ArgumentParser: # of `smfnet_train`
     "The options: where from, where to, and every field of `TrainConfig`."
     p = argparse.ArgumentParser(
         'smfnet_train',
-        description='Train SMFNet: stage 1 reconstructs, stage 2 fuses. What is not given takes the value of the preset.',
+        description='Train SMFNet: stage 1 reconstructs, stage 2 fuses. The preset decides what is not given.',
     )
     a = p.add_argument
     a(
         '--data',
-        help="data sets joined by '+', a folder with ir/ and vi/, or patch archives (.npy, .npy.xz); without it: embedded scenes",
+        help="data sets joined by '+', a folder with ir/ and vi/, or archives (.npy, .npy.xz); default: scenes",
     )
     a('--preset', default='paper', help=', '.join(TRAIN_PRESETS))
     a('--out', default='runs/train', help='folder of the run')

@@ -80,7 +80,7 @@ def look_at_pairs(
     pairs:list,   # `Pair`s
     loss,         # `StageOneLoss` or `StageTwoLoss`
     device='cpu', # of the network
-) -> tuple[dict,list]: # means over the pairs; for each pair its images (h w) side by side: ir, vi, what the network made
+) -> tuple[dict,list]: # means over the pairs; for each its images (h w) side by side: ir, vi, what the network made
     "Loss and metrics of whole pairs, and what they look like; a measure that no pair has is left out."
     rows, pictures, reconstructs = [], [], isinstance(loss, StageOneLoss)
     for p in pairs:

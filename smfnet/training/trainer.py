@@ -97,13 +97,13 @@ class Trainer:
     blocks:tuple = () # classes of modules that `checkpoint` lets forget their activations
     def __init__(self,
         net:nn.Module,      # with its start weights; trained in place
-        objective,          # function (net, *batch) -> total, differentiable, and its terms: name -> scalar (tensor or float)
+        objective,          # function (net, *batch) -> total, differentiable, and terms: name -> scalar
         data,               # anything with a length
         folder:str|Path,    # of the run; everything is written here
         cfg:TrainConfig=TrainConfig(), # every decision; `stage` means something to SMFNet alone
         *,
-        batches=Batches,    # batches(data, cfg, rank, world)[step]: this process's share of a step's batch, tensors and lists
-        key:dict|None=None, # what decides the result besides configuration and start weights: a state of another key is refused
+        batches=Batches,    # batches(data, cfg, rank, world)[step]: this process's share of a batch, tensors and lists
+        key:dict|None=None, # what decides the result besides `cfg` and start weights: a state of another key is refused
         info:dict|None=None,# recorded in config.json
         on_step=None):      # called with (step, terms) after each step
         if len(data) < cfg.batch: raise ValueError(f"batch={cfg.batch} is larger than the data: {len(data)} items")
@@ -207,7 +207,7 @@ class Trainer:
         for old,new in zip(self.fixed, batch): old.copy_(new)
         self.graph.replay()
         return self.numbers.clone()
-    def step(self, *batch) -> Tensor: # total, terms, gradient norm, and the wishes to stop and to save; means over all processes
+    def step(self, *batch) -> Tensor: # total, terms, gradient norm, wishes to stop and to save; means over processes
         "One update with the step size and the random numbers of its turn."
         c, lr = self.cfg, lr_at(self.done, self.total, self.per_epoch, self.cfg)
         for g in self.opt.param_groups:
@@ -323,7 +323,7 @@ class Trainer:
             if look and self.rank == 0: self._look()
             if stop: return
     def run(self,
-        resume:str='auto',   # 'auto' takes up the state in the folder if there is one, 'must' fails without one, 'never' starts anew
+        resume:str='auto',   # 'auto' takes up the state if there is one, 'must' fails without one, 'never' starts anew
         progress:bool=True,  # show a bar on stderr
     ) -> Path:               # `output`, or the state if stopped
         "Train to the last step; on SIGTERM or SIGINT save and stop. `done == total` says which it was."

@@ -1,11 +1,13 @@
 "The detector, its loss, its score, its pictures and where its boxes come from."
-import math, shutil
+import math
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from smfnet.core.devices import set_seed
-from smfnet.data.scenes.render import render_scene, save_scenes
+from smfnet.data.images import write_image
+from smfnet.data.scenes.render import render_scene
 from smfnet.data.scenes.scene import M3FD_CLASSES
 from smfnet.studies.boxes import mirror_boxes, scene_boxes
 from smfnet.studies.budgets import digest
@@ -89,24 +91,28 @@ def test_pictures_show_truth_and_confident_finds():
     plt.close('all')
 
 def test_embedded_scenes_as_data():
-    pairs = detection_pairs(scenes=4, size=(64,96))
-    assert {k: len(v[0]) for k,v in pairs.parts.items()} == dict(train=4, test=2) and (pairs.classes, pairs.words) == (M3FD_CLASSES, '4 embedded scenes')
-    assert torch.allclose(pairs.parts['train'][1][3].double(), torch.from_numpy(scene_boxes(render_scene(3, (64,96)))), atol=1e-6)
-    assert pairs.key == detection_pairs(scenes=4, size=(64,96)).key != detection_pairs(scenes=4, size=(64,96), seed=1).key
+    pairs = detection_pairs(scenes=2, size=(64,64))
+    assert {k: len(v[0]) for k,v in pairs.parts.items()} == dict(train=2, test=2) and (pairs.classes, pairs.words) == (M3FD_CLASSES, '2 embedded scenes')
+    assert torch.allclose(pairs.parts['train'][1][1].double(), torch.from_numpy(scene_boxes(render_scene(1, (64,64)))), atol=1e-6)
+    assert detection_pairs(scenes=2, size=(64,64), seed=1).key != pairs.key
 
 def test_a_folder_is_divided(tmp_path):
-    save_scenes(tmp_path/'mine', 20, size=(64,64))
-    shutil.rmtree(tmp_path/'mine'/'labels')
+    for i in range(20):
+        for k in ('ir','vi'): write_image(tmp_path/'mine'/k/f'{i}.png', np.zeros((16,16), np.float32))
+        (tmp_path/'mine'/'boxes').mkdir(exist_ok=True)
+        (tmp_path/'mine'/'boxes'/f'{i}.txt').write_text('0 .5 .5 .2 .2')
     pairs = detection_pairs(str(tmp_path/'mine'))
     assert {k: len(v[0]) for k,v in pairs.parts.items()} == dict(train=16, validation=2, test=2) and pairs.words == 'mine, 8:1:1'
+    assert torch.allclose(pairs.parts['test'][1][1], torch.tensor([[0,.5,.5,.2,.2]]))
 
 def test_task_is_the_papers_or_what_the_user_changed():
-    pairs = detection_pairs(scenes=2, size=(64,96))
+    pairs = detection_pairs(scenes=2, size=(64,64))
     task = detection_task(pairs, 'paper')
     assert task.budget() == '100 epochs of 8 at 640x480, sgd 0.01 constant' and task.config.train.total_steps(3360) == 42_000
     assert detection_task(pairs, 'cpu', steps=7).budget() == '7 steps of 4 at 160x120, adamw 0.0005 cosine'
     assert len({detection_task(pairs, p).key for p in ('paper','gpu','cpu','smoke')}) == 4
 
+@pytest.mark.slow
 def test_a_start_is_learnt_once_and_known_by_its_configuration(tmp_path):
     extra()
     small = dict(scenes=2, steps=1, size=(64,96), device='cpu')
@@ -114,7 +120,7 @@ def test_a_start_is_learnt_once_and_known_by_its_configuration(tmp_path):
     when = (start/'model.safetensors').stat().st_mtime_ns
     assert scene_start(tmp_path, **small) == start and (start/'model.safetensors').stat().st_mtime_ns == when and len(read_log(start/'training')) == 1
     assert start.name == start_key(start) == digest(start_config(2, 1, (64,96))) != digest(start_config(2, 2, (64,96)))
-    task = detection_task(detection_pairs(scenes=2, size=(64,96)), pretrained=start)
+    task = detection_task(detection_pairs(scenes=2, size=(64,64)), pretrained=start)
     assert task.network == 'RT-DETR v2 from 2 scenes, 1 steps' and task.config.start == start.name and task.config.network is None
     weights = [make_detector(task.config.classes, pretrained=start) if o is None else o for o in (None, task.build())]
     same = [torch.equal(a, b) for a,b in zip(*(n.state_dict().values() for n in weights))]

@@ -75,6 +75,7 @@ def test_where_files_lie(tmp_path):
     assert files['default']['stage1'] == files['swapped_fusion']['stage1'] != files['no_graph']['stage1']
     assert 'stage1' not in files['one_stage'] and Run('default', QUICK, 1, tmp_path).files()['stage1'] != files['default']['stage1']
 
+@pytest.mark.slow
 def test_a_row_from_its_first_update_to_its_scores(tmp_path):
     run = Run('swapped_fusion', QUICK, 0, tmp_path)
     done = [run_part(run, 'stage1')]

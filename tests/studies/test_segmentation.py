@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 from torch import nn
 from smfnet.core.devices import set_seed
-from smfnet.data.scenes.render import render_scene, save_scenes
+from smfnet.data.images import write_image
+from smfnet.data.scenes.render import render_scene
 from smfnet.data.scenes.scene import MFNET_CLASSES
 from smfnet.studies.segmentation import (
     _CALM, _MISSED, _WRONG, _logits, _mirror, blind_score, class_weights, confusion, make_segmenter, mark_errors, read_labels, segment, segmentation_loss, segmentation_pairs,
@@ -102,14 +103,15 @@ def test_errors_are_marked_missed_or_wrong():
     plt.close(fig)
 
 def test_pairs_and_their_labels(tmp_path):
-    pairs = segmentation_pairs(size=(64,96), scenes=4)
-    assert (pairs.words, len(pairs.parts['train'][0]), len(pairs.parts['test'][0])) == ('4 embedded scenes', 4, 2)
-    save_scenes(tmp_path/'mine', 10, size=(64,64))
-    mine = segmentation_pairs(str(tmp_path/'mine'), size=(32,32))
+    pairs = segmentation_pairs(size=(64,64), scenes=2)
+    assert (pairs.words, len(pairs.parts['train'][0]), len(pairs.parts['test'][0])) == ('2 embedded scenes', 2, 2)
+    for i in range(10):
+        for k in ('ir','vi','labels'): write_image(tmp_path/'mine'/k/f'{i}.png', np.full((16,16), i % 9/255, np.float32))
+    mine = segmentation_pairs(str(tmp_path/'mine'), size=(8,12))
     assert ({k: len(v[0]) for k,v in mine.parts.items()}, mine.words) == (dict(train=8, validation=1, test=1), 'mine, 8:1:1')
-    assert mine.parts['test'][1][0].shape == (32,32)
-    next((tmp_path/'mine'/'labels').iterdir()).unlink()
-    with pytest.raises(ValueError, match='no label image for 1 of 10 pairs'): segmentation_pairs(str(tmp_path/'mine'))
+    for p,y in zip(*mine.parts['train']): assert y.shape == (8,12) and (y == int(p.name) % 9).all()
+    (tmp_path/'mine'/'labels'/'3.png').unlink()
+    with pytest.raises(ValueError, match='no label image for 1 of 10 pairs: 3;'): segmentation_pairs(str(tmp_path/'mine'))
 
 def test_task_is_the_papers_and_presets_differ():
     pairs = segmentation_pairs(size=(64,64), scenes=2)

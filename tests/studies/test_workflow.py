@@ -20,6 +20,7 @@ def counts(text):
     "Jobs by rule, from the table that Snakemake prints."
     return {a: int(b) for a,b in re.findall(r'^(\w+) +(\d+)$', text, re.M)}
 
+@pytest.mark.slow
 def test_plan_of_a_sweep(tmp_path):
     pytest.importorskip('snakemake')
     p = start(tmp_path, 'small', '-n'); out,_ = p.communicate(timeout=300)

@@ -46,11 +46,16 @@ def finish(p, code=0):
     assert p.exitcode == code
 
 @pytest.fixture
-def toy(): return SimpleNamespace(TINY=TINY, pairs=pairs, scenes=scenes, trainer=trainer, rows=rows, outcome=outcome, fork=fork, finish=finish)
+def toy():
+    return SimpleNamespace(
+        TINY=TINY, pairs=pairs, scenes=scenes, trainer=trainer, rows=rows, outcome=outcome, fork=fork, finish=finish
+    )
+
 
 @pytest.fixture(scope='session')
 def archive(tmp_path_factory):
     "Four patches that lie packed on disk."
     d = tmp_path_factory.mktemp('data')
-    for m in ('ir','vi'): write_image(d/f'{m}/0.png', torch.rand(48, 48, generator=torch.Generator().manual_seed(ord(m[0]))))
+    for m in ('ir', 'vi'):
+        write_image(d / f'{m}/0.png', torch.rand(48, 48, generator=torch.Generator().manual_seed(ord(m[0]))))
     return str(pack_patches(find_pairs(str(d)), d/'p.npy', 32, 16))

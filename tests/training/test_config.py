@@ -7,11 +7,24 @@ def test_steps_are_those_of_the_paper():
     assert [TrainConfig(stage=s).total_steps(600) for s in (1,2)] == [4000, 8000] # 40 and 80 epochs of batches of six
     assert TrainConfig(steps=7).total_steps(600) == 7 and TrainConfig(epochs=3, batch=4).total_steps(2) == 3
 
-@pytest.mark.parametrize('wrong, message', [
-    (dict(stage=3), 'stage must be 1 or 2'), (dict(batch=0), 'batch must be a whole number'), (dict(lr=-1.), 'lr must lie'), (dict(optimizer='lion'), 'optimizer must be one of adam, muon, adamw, sgd'),
-    (dict(save_steps=-1), 'save_steps'), (dict(joint=True), 'belongs to stage 2'), (dict(accumulate=4), 'accumulate=4 must divide batch=6'), (dict(ema=1.), 'ema must lie'),
-    (dict(clip=math.nan), 'clip must be'), (dict(record=True, accumulate=2), 'neither accumulate'), (dict(record=True, optimizer='sgd'), 'that torch can record'),
-    (dict(schedule='line'), 'schedule must be'), (dict(precision='fp8'), 'precision must be')])
+@pytest.mark.parametrize(
+    'wrong, message',
+    [
+        (dict(stage=3), 'stage must be 1 or 2'),
+        (dict(batch=0), 'batch must be a whole number'),
+        (dict(lr=-1.0), 'lr must lie'),
+        (dict(optimizer='lion'), 'optimizer must be one of adam, muon, adamw, sgd'),
+        (dict(save_steps=-1), 'save_steps'),
+        (dict(joint=True), 'belongs to stage 2'),
+        (dict(accumulate=4), 'accumulate=4 must divide batch=6'),
+        (dict(ema=1.0), 'ema must lie'),
+        (dict(clip=math.nan), 'clip must be'),
+        (dict(record=True, accumulate=2), 'neither accumulate'),
+        (dict(record=True, optimizer='sgd'), 'that torch can record'),
+        (dict(schedule='line'), 'schedule must be'),
+        (dict(precision='fp8'), 'precision must be'),
+    ],
+)
 def test_values_with_which_no_run_makes_sense(wrong, message):
     with pytest.raises(ValueError, match=message): TrainConfig(**wrong)
 

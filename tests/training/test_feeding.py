@@ -52,19 +52,32 @@ def test_a_folder_is_cut_in_memory_as_on_disk(folder):
 
 def test_packed_archives_are_joined(folder):
     mapped,held,_ = training_data(f'{folder}/set', folder, 32, 16)
-    archive, short = folder/'patches-32-16.npy', compress_patches(pack_patches(find_pairs(f'{folder}/set')[:1], folder/'one.npy', 32, 16))
+    archive, short = (
+        folder / 'patches-32-16.npy',
+        compress_patches(pack_patches(find_pairs(f'{folder}/set')[:1], folder / 'one.npy', 32, 16)),
+    )
     both,none,_ = training_data(f'{archive}+{short}', 'unused', 32)
     assert none == [] and both.data.tobytes() == mapped.data.tobytes() + load_patches(folder/'one.npy').data.tobytes()
     assert data_key(training_data(str(archive), 'unused', 32)[0]) == data_key(mapped) != data_key(both)
-    with pytest.raises(ValueError, match='holds patches of 32×32 px; give patch=32'): training_data(str(archive), 'unused', 64)
+    with pytest.raises(ValueError, match='holds patches of 32×32 px; give patch=32'):
+        training_data(str(archive), 'unused', 64)
     with pytest.raises(FileNotFoundError, match='none.npy'): training_data(f'{folder}/none.npy', 'unused', 32)
 
 def test_a_damaged_held_out_image_is_found_first(folder):
     _,held,_ = training_data(f'{folder}/set', folder, 32, 16)
     f = folder/f'set/vi/{held[0].name}.png'
     f.write_bytes(f.read_bytes()[:900])
-    with pytest.raises(ValueError, match=f'{held[0].name}.png is damaged'): training_data(f'{folder}/set', folder, 32, 16)
+    with pytest.raises(ValueError, match=f'{held[0].name}.png is damaged'):
+        training_data(f'{folder}/set', folder, 32, 16)
 
-@pytest.mark.parametrize('args, message', [(('RoadScene/trian', 'unused'), 'is unknown'), ((None, 'unused', 300), 'patch=300 does not fit into the embedded scenes'), ((None, 'unused', 8), 'patch=8 is too small')])
+
+@pytest.mark.parametrize(
+    'args, message',
+    [
+        (('RoadScene/trian', 'unused'), 'is unknown'),
+        ((None, 'unused', 300), 'patch=300 does not fit into the embedded scenes'),
+        ((None, 'unused', 8), 'patch=8 is too small'),
+    ],
+)
 def test_data_that_cannot_be(args, message):
     with pytest.raises(ValueError, match=message): training_data(*args)

@@ -1,4 +1,5 @@
-"What only a GPU can show of training: every precision, a step recorded as a CUDA graph, nothing left behind. Skipped where there is none."
+"What only a GPU can show of training: precisions, recorded steps. Skipped where there is none."
+
 import pytest
 import torch
 from smfnet.losses.ours import OurLossWeights
@@ -26,7 +27,13 @@ def smooth_pairs(n=8, side=48):
 
 def losses(folder, device='cuda', stop=None, resume='auto', **over):
     cfg = TrainConfig(**(dict(stage=2, steps=8, batch=4, lr=1e-3, optimizer='muon', device=device, ema=.9) | over))
-    t = SMFNetTrainer(fresh_model(MODEL_PRESETS['smoke']), smooth_pairs(), folder, cfg, loss_weights=OurLossWeights(alpha4=2., alpha5=10., edges='signed'))
+    t = SMFNetTrainer(
+        fresh_model(MODEL_PRESETS['smoke']),
+        smooth_pairs(),
+        folder,
+        cfg,
+        loss_weights=OurLossWeights(alpha4=2.0, alpha5=10.0, edges='signed'),
+    )
     t.on_step = lambda s,_: setattr(t, 'stop', s == stop)
     path = t.run(resume, progress=False)
     return torch.tensor([r['total'] for r in read_log(folder)]), path
@@ -64,7 +71,10 @@ def test_a_recorded_run_stops_and_goes_on(tmp_path):
 def test_switches_of_the_gpu_are_put_back(tmp_path):
     before = torch.get_num_threads(), torch.backends.cudnn.benchmark, torch.cuda.get_rng_state()
     losses(tmp_path, steps=2)
-    assert (torch.get_num_threads(), torch.backends.cudnn.benchmark) == before[:2] and torch.cuda.get_rng_state().equal(before[2])
+    assert (torch.get_num_threads(), torch.backends.cudnn.benchmark) == before[:2] and torch.cuda.get_rng_state().equal(
+        before[2]
+    )
+
 
 def test_compiled_steps_are_the_steps(tmp_path):
     plain,_ = losses(tmp_path/'plain')

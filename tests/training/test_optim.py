@@ -12,12 +12,20 @@ def test_orthogonal_keeps_directions_and_evens_values():
     assert .6 < got.diagonal().min() and got.diagonal().max() < 1.25 and s.max()/s.min() > 100
     assert (got - torch.diag(got.diagonal())).abs().max() < 1e-4
     assert torch.allclose(orthogonal(m.T), orthogonal(m).T, atol=1e-6)
-    assert torch.allclose(orthogonal(torch.stack([m, 7*m.flip(0)])), torch.stack([orthogonal(m), orthogonal(m.flip(0))]), atol=1e-5)
+    assert torch.allclose(
+        orthogonal(torch.stack([m, 7 * m.flip(0)])), torch.stack([orthogonal(m), orthogonal(m.flip(0))]), atol=1e-5
+    )
+
 
 def test_muon_is_torchs_rule_on_matrices_and_adam_elsewhere():
     torch.manual_seed(0)
     a,b = torch.randn(64,32), torch.randn(64)
-    w1,w2,b1,b2 = nn.Parameter(a[...,None,None].clone()), nn.Parameter(a.clone()), nn.Parameter(b.clone()), nn.Parameter(b.clone())
+    w1, w2, b1, b2 = (
+        nn.Parameter(a[..., None, None].clone()),
+        nn.Parameter(a.clone()),
+        nn.Parameter(b.clone()),
+        nn.Parameter(b.clone()),
+    )
     ours = Muon([w1,b1], 1e-2)
     theirs = torch.optim.Muon([w2], 1e-2, weight_decay=0, adjust_lr_fn='match_rms_adamw'), torch.optim.Adam([b2], 1e-2)
     for _ in range(3):

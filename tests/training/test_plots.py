@@ -9,10 +9,17 @@ plt = pytest.importorskip('matplotlib.pyplot')
 
 def test_one_panel_a_term_and_a_running_mean(tmp_path):
     log = RunLog(tmp_path)
-    for s in range(60): log.write(step=s+1, total=1/(s+1)+.1*math.sin(s), lr=1e-4, seconds=s, **dict(sky=1.) if s == 0 else {})
+    for s in range(60):
+        log.write(
+            step=s + 1, total=1 / (s + 1) + 0.1 * math.sin(s), lr=1e-4, seconds=s, **dict(sky=1.0) if s == 0 else {}
+        )
     log.close()
     fig = plot_log(tmp_path)
-    assert [a.get_title() for a in fig.axes[:3]] == ['total','sky','lr'] and fig.axes[2].get_xlabel() == 'step' and len(fig.axes[0].lines[1].get_xdata()) == 60-15+1
+    assert (
+        [a.get_title() for a in fig.axes[:3]] == ['total', 'sky', 'lr']
+        and fig.axes[2].get_xlabel() == 'step'
+        and len(fig.axes[0].lines[1].get_xdata()) == 60 - 15 + 1
+    )
     plt.close('all')
 
 @pytest.mark.parametrize('stage, columns', [(1,4), (2,3)])

@@ -16,7 +16,10 @@ def test_a_batch_that_cannot_be_shared_out():
 
 def test_processes_find_each_other(tmp_path, toy):
     def work():
-        with joined(torch.device('cpu')): (tmp_path/f'{rank_and_world()[0]}').write_text(f'{mean_of_all(torch.tensor(float(rank_and_world()[0]))).item()}')
+        with joined(torch.device('cpu')):
+            (tmp_path / f'{rank_and_world()[0]}').write_text(
+                f'{mean_of_all(torch.tensor(float(rank_and_world()[0]))).item()}'
+            )
         assert rank_and_world() == (0, 1)
     toy.finish(toy.fork(lambda: run_forked(work, 2, torch.device('cpu'))))
     assert [(tmp_path/r).read_text() for r in '01'] == ['0.5', '0.5']
@@ -34,13 +37,15 @@ def test_two_processes_give_the_losses_of_one(tmp_path, toy, stage):
     for a,b in zip(one, two): assert {**b, 'grad_norm': 0} == pytest.approx({**a, 'grad_norm': 0}, rel=1e-4, abs=1e-5)
 
 def test_pieces_in_two_processes(tmp_path, toy):
-    "Accumulation lets the gradients travel once: two processes with two pieces each take the step of four pieces in one."
+    "Gradients travel once a step: two processes with two pieces each take the step of one process."
+
     def both():
         launch(toy.trainer(tmp_path/'two', accumulate=2, steps=2, stage=2), 2)
         toy.trainer(tmp_path/'one', accumulate=2, steps=2, stage=2).run(progress=False)
     toy.finish(toy.fork(both))
     one, two = toy.rows(tmp_path/'one'), toy.rows(tmp_path/'two')
-    for k in ('intensity','grad'): assert two[0][k] == pytest.approx(one[0][k], rel=1e-5) # means over images, whatever the pieces
+    for k in ('intensity', 'grad'):
+        assert two[0][k] == pytest.approx(one[0][k], rel=1e-5)  # means over images, whatever the pieces
     assert [r['step'] for r in two] == [1,2]
 
 def test_processes_stop_together(tmp_path, toy):
@@ -60,8 +65,34 @@ def test_an_error_in_one_process_reaches_the_caller(tmp_path, toy):
 @pytest.mark.slow
 def test_torchrun_trains_in_two_processes(tmp_path, toy):
     with socket.socket() as s: s.bind(('127.0.0.1', 0)); port = s.getsockname()[1]
-    r = subprocess.run([Path(sys.executable).parent/'torchrun', '--nproc-per-node', '2', '--master-port', str(port), '-m', 'smfnet.training.cli', '--device', 'cpu', '--preset', 'smoke',
-                        '--model', 'smoke', '--scenes', '1', '--steps', '2', '--validate-every', '0', '--out', tmp_path/'run'],
-                       env=os.environ | {'OMP_NUM_THREADS': '1', 'SMFNET_DATA': ''}, cwd=root, capture_output=True, text=True)
+    r = subprocess.run(
+        [
+            Path(sys.executable).parent / 'torchrun',
+            '--nproc-per-node',
+            '2',
+            '--master-port',
+            str(port),
+            '-m',
+            'smfnet.training.cli',
+            '--device',
+            'cpu',
+            '--preset',
+            'smoke',
+            '--model',
+            'smoke',
+            '--scenes',
+            '1',
+            '--steps',
+            '2',
+            '--validate-every',
+            '0',
+            '--out',
+            tmp_path / 'run',
+        ],
+        env=os.environ | {'OMP_NUM_THREADS': '1', 'SMFNET_DATA': ''},
+        cwd=root,
+        capture_output=True,
+        text=True,
+    )
     assert r.returncode == 0, r.stderr[-3000:]
     assert r.stdout.strip() == str(tmp_path/'run/stage1.safetensors') and len(toy.rows(tmp_path/'run')) == 2

@@ -3,12 +3,13 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from smfnet.losses.ours import LOSS_PRESETS
+from smfnet.losses.ours import LOSS_PRESETS, make_loss
 from smfnet.losses.stage_one import LossWeights, StageOneLoss
 from smfnet.losses.stage_two import StageTwoLoss
 from smfnet.metrics.paper import score
 from smfnet.metrics.picture import picture_measures
 from smfnet.network.weights import load_model
+from smfnet.training.feeding import batch_indices
 from smfnet.training.launch import fresh_model
 from smfnet.training.stages import PairObjective, _strip, look_at_pairs
 from smfnet.training.state import read_log
@@ -26,6 +27,24 @@ def test_stage_one_leaves_the_fusion_layers_alone(tmp_path, toy):
     after = load_model(t.run(progress=False), 'cpu').state_dict()
     assert {k for k in before if before[k].equal(after[k])} == {k for k in before if k.startswith('fuse_')}
 
+@pytest.mark.parametrize('stage', [1, 2])
+def test_a_run_is_the_bare_loop(tmp_path, toy, stage):
+    "Draw, run, weigh, clip, step: written out by hand it gives the same losses and the same weights."
+    path = toy.trainer(tmp_path, stage=stage, steps=3).run(progress=False)
+    t = toy.trainer(tmp_path/'unused', stage=stage)
+    net, data = t.net, [torch.stack(o) for o in zip(*toy.pairs())]
+    params = [p for n,p in net.named_parameters() if stage == 2 or not n.startswith('fuse_')]
+    opt, totals = torch.optim.Adam(params, 1e-3, fused=True), []
+    for step in range(3):
+        ir,vi = (x[batch_indices(step, 8, 4, 0)] for x in data)
+        out,f = net(ir, vi, stage=stage, features=True)
+        total,_ = make_loss(stage, t.loss_weights)(out, ir, vi, f)
+        opt.zero_grad(); total.backward()
+        torch.nn.utils.clip_grad_norm_(params, t.cfg.clip); opt.step()
+        totals.append(total.item())
+    assert [r['total'] for r in toy.rows(tmp_path)] == pytest.approx(totals, rel=1e-6)
+    for k,v in load_model(path, 'cpu').state_dict().items(): assert torch.allclose(v, net.state_dict()[k], atol=1e-6), k
+
 @pytest.mark.parametrize('joint', [False, True])
 def test_stage_two_leaves_nothing_untrained(tmp_path, toy, joint):
     t = toy.trainer(tmp_path, steps=2, stage=2, joint=joint)
@@ -40,14 +59,20 @@ def test_every_objective_is_trained_on_as_it_says(tmp_path, toy, name):
     structure = getattr(w, 'structure', 0.)
     for r in read_log(tmp_path):
         assert ('structure' in r) == (structure > 0)
-        assert r['total'] == pytest.approx(r['intensity'] + w.alpha4*r['decomp'] + w.alpha5*r['grad'] + structure*r.get('structure', 0.), rel=1e-5)
+        assert r['total'] == pytest.approx(
+            r['intensity'] + w.alpha4 * r['decomp'] + w.alpha5 * r['grad'] + structure * r.get('structure', 0.0),
+            rel=1e-5,
+        )
+
 
 def test_held_out_pairs_are_judged_by_metrics_and_picture(toy):
     net, pairs = fresh_model(toy.TINY).eval(), toy.scenes()
     row,pictures = look_at_pairs(partial(net, stage=2, features=True), pairs, StageTwoLoss())
     with torch.no_grad(): fused = [net(p.ir[None], p.vi[None])[0,0] for p in pairs]
     for k,f in (('EN', score), ('edges', picture_measures)):
-        assert row[k] == pytest.approx(np.mean([float(f(o, p.ir[0], p.vi[0])[k]) for o,p in zip(fused, pairs)]), abs=1e-9)
+        assert row[k] == pytest.approx(
+            np.mean([float(f(o, p.ir[0], p.vi[0])[k]) for o, p in zip(fused, pairs)]), abs=1e-9
+        )
     assert [p.shape for p in pictures] == [(48,168)]*2 and (pictures[0][:,56:112] == pairs[0].vi[0].numpy()).all()
     row,pictures = look_at_pairs(partial(net, stage=1, features=True), pairs, StageOneLoss())
     assert pictures[1].shape == (48,224) and {'total','ssim_ir','decomp'} <= set(row)
@@ -67,11 +92,26 @@ def test_the_averaged_weights_are_watched_and_saved(tmp_path, toy):
     held = toy.scenes(1, (32,40)) + toy.scenes(1) # the first is too small for VIF
     t = toy.trainer(tmp_path, stage=2, batch=2, ema=.9, validate_every=1, held=held)
     path = t.run(progress=False)
-    assert [r['step'] for r in read_log(tmp_path, 'validation.jsonl')] == [4] and [p.name for p in (tmp_path/'validation').iterdir()] == ['0000004.png']
+    assert [r['step'] for r in read_log(tmp_path, 'validation.jsonl')] == [4] and [
+        p.name for p in (tmp_path / 'validation').iterdir()
+    ] == ['0000004.png']
     row,_ = look_at_pairs(partial(load_model(path, 'cpu'), features=True), held[1:], StageTwoLoss(t.loss_weights))
-    assert {k: v for k,v in read_log(tmp_path, 'validation.jsonl')[0].items() if k != 'step'} == pytest.approx(row, abs=1e-4)
-    assert t.net.state_dict()['decoder.conv1.weight'].ne(load_model(path, 'cpu').state_dict()['decoder.conv1.weight']).any()
+    assert {k: v for k, v in read_log(tmp_path, 'validation.jsonl')[0].items() if k != 'step'} == pytest.approx(
+        row, abs=1e-4
+    )
+    assert (
+        t.net.state_dict()['decoder.conv1.weight']
+        .ne(load_model(path, 'cpu').state_dict()['decoder.conv1.weight'])
+        .any()
+    )
+
 
 def test_the_checkpoint_says_what_it_was_trained_on(tmp_path, toy):
     info = load_model(toy.trainer(tmp_path, steps=1).run(progress=False), 'cpu').info
-    assert (info['stage'], info['steps'], info['patches'], info['loss_weights']['alpha4'], info['train']['lr']) == (1, 1, 8, 2., 1e-3)
+    assert (info['stage'], info['steps'], info['patches'], info['loss_weights']['alpha4'], info['train']['lr']) == (
+        1,
+        1,
+        8,
+        2.0,
+        1e-3,
+    )

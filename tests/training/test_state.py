@@ -9,7 +9,22 @@ from smfnet.data.patches import Patches
 from smfnet.network.weights import weights_hash
 from smfnet.training.config import TrainConfig
 from smfnet.training.optim import OPTIMIZERS
-from smfnet.training.state import Diverged, RunLog, check_finite, check_same_run, data_key, load_state, read_log, run_key, save_state, signals_to, state_note, summary_writer, writing
+from smfnet.training.state import (
+    Diverged,
+    RunLog,
+    check_finite,
+    check_same_run,
+    data_key,
+    load_state,
+    read_log,
+    run_key,
+    save_state,
+    signals_to,
+    state_note,
+    summary_writer,
+    writing,
+)
+
 
 def test_a_write_that_fails_is_one_sentence():
     with pytest.raises(OSError, match="cannot be written to 'runs/x': No space left on device. Make room"):
@@ -47,11 +62,15 @@ def test_a_state_is_taken_up_by_its_own_run_alone():
     c, a = TrainConfig(), net()
     key = lambda cfg=c, n=a, **k: run_key(cfg, n, 600, **dict(data='ab', alpha1=2.) | k)
     check_same_run(json.loads(json.dumps(key())), key(), 'runs/x')
-    check_same_run(key(), key(dataclasses.replace(c, steps=9, device='cuda', workers=4)), 'runs/x') # does not decide the weights
+    check_same_run(
+        key(), key(dataclasses.replace(c, steps=9, device='cuda', workers=4)), 'runs/x'
+    )  # does not decide the weights
     for other in (key(dataclasses.replace(c, lr=1e-3)), key(n=net()), key(alpha1=3.), key(data='cd')):
         with pytest.raises(ValueError, match=' there, '): check_same_run(key(), other, 'runs/x')
     c = dataclasses.replace(c, schedule='cosine')
-    with pytest.raises(ValueError, match='total steps'): check_same_run(key(c), key(dataclasses.replace(c, steps=9)), 'runs/x')
+    with pytest.raises(ValueError, match='total steps'):
+        check_same_run(key(c), key(dataclasses.replace(c, steps=9)), 'runs/x')
+
 
 def test_data_are_known_by_their_bytes(toy):
     listed, patches = toy.pairs(), Patches(np.arange(4*2*16*16, dtype=np.uint8).reshape(4,2,16,16))
@@ -69,7 +88,8 @@ def test_a_log_is_cut_where_its_run_goes_on(tmp_path):
     assert read_log(tmp_path, 'validation.jsonl') == []
 
 def test_what_is_not_finite_is_named():
-    with pytest.raises(Diverged, match='step 3: grad is not finite'): check_finite(dict(total=1., grad=float('nan')), 3, Path('runs/x'))
+    with pytest.raises(Diverged, match='step 3: grad is not finite'):
+        check_finite(dict(total=1.0, grad=float('nan')), 3, Path('runs/x'))
     check_finite(dict(total=1.), 3, Path('runs/x'))
 
 def test_signals_are_heard_inside_the_block_only():

@@ -4,15 +4,55 @@ import pytest
 from smfnet.training.cli import main, train_arguments
 
 def test_every_field_is_an_option():
-    v = vars(train_arguments().parse_args(['--lr','1e-3','--no-augment','--steps','7','--validate-every','2','--loss-weights','swapped']))
-    assert (v['lr'], v['augment'], v['steps'], v['validate_every'], v['joint'], v['stage'], v['loss_weights'], v['data']) == (1e-3, False, 7, 2, None, 1, 'swapped', None)
+    v = vars(
+        train_arguments().parse_args(
+            ['--lr', '1e-3', '--no-augment', '--steps', '7', '--validate-every', '2', '--loss-weights', 'swapped']
+        )
+    )
+    assert (
+        v['lr'],
+        v['augment'],
+        v['steps'],
+        v['validate_every'],
+        v['joint'],
+        v['stage'],
+        v['loss_weights'],
+        v['data'],
+    ) == (1e-3, False, 7, 2, None, 1, 'swapped', None)
 
-@pytest.mark.parametrize('args, message', [(['--stage','3'], 'stage must be 1 or 2'), (['--preset','quick'], 'preset must be one of'), (['--loss-weights','none'], 'loss_weights must be one of')])
+
+@pytest.mark.parametrize(
+    'args, message',
+    [
+        (['--stage', '3'], 'stage must be 1 or 2'),
+        (['--preset', 'quick'], 'preset must be one of'),
+        (['--loss-weights', 'none'], 'loss_weights must be one of'),
+    ],
+)
 def test_what_is_wrong_is_said_in_one_line(args, message):
     with pytest.raises(SystemExit, match=f'smfnet_train: {message}'): main(args)
 
 def test_a_run_prints_its_checkpoint(tmp_path, capsys, toy):
-    main(['--preset','smoke','--model','smoke','--scenes','1','--steps','1','--validate-every','0','--device','cpu','--data','','--out',str(tmp_path)])
+    main(
+        [
+            '--preset',
+            'smoke',
+            '--model',
+            'smoke',
+            '--scenes',
+            '1',
+            '--steps',
+            '1',
+            '--validate-every',
+            '0',
+            '--device',
+            'cpu',
+            '--data',
+            '',
+            '--out',
+            str(tmp_path),
+        ]
+    )
     assert capsys.readouterr().out.strip() == str(tmp_path/'stage1.safetensors') and len(toy.rows(tmp_path)) == 1
 
 ALLOWED = ('torch', 'numpy', 'einops', 'safetensors', 'PIL', 'tqdm', 'smfnet')
@@ -21,7 +61,12 @@ class Only:
     "Finds nothing that is neither allowed, nor needed by what is, nor part of Python."
     def find_spec(self, name, path=None, target=None):
         top = name.partition('.')[0]
-        if top not in ALLOWED and top not in sys.stdlib_module_names and sys._getframe(1).f_globals.get('__name__', '').startswith('importlib') and needed_by_us():
+        if (
+            top not in ALLOWED
+            and top not in sys.stdlib_module_names
+            and sys._getframe(1).f_globals.get('__name__', '').startswith('importlib')
+            and needed_by_us()
+        ):
             raise ModuleNotFoundError(f'{name} is not installed', name=name)
 
 def needed_by_us():
@@ -31,9 +76,16 @@ def needed_by_us():
     return f is not None and f.f_globals.get('__name__', '').startswith('smfnet')
 
 def test_training_needs_little(tmp_path, toy, archive):
-    "On a machine with torch, numpy, einops, safetensors, Pillow and tqdm alone a run goes through; a picture of it names what is missing."
+    "With the core's dependencies alone a run goes through; a picture of it names what is missing."
+
     def go():
-        for k in [k for k in sys.modules if k.partition('.')[0] in ('smfnet','matplotlib','skimage','kornia','accelerate','pooch','fastcore','IPython','scipy')]: del sys.modules[k]
+        for k in [
+            k
+            for k in sys.modules
+            if k.partition('.')[0]
+            in ('smfnet', 'matplotlib', 'skimage', 'kornia', 'accelerate', 'pooch', 'fastcore', 'IPython', 'scipy')
+        ]:
+            del sys.modules[k]
         sys.meta_path.insert(0, Only())
         from smfnet.training.launch import make_trainer
         make_trainer(1, archive, preset='smoke', model='smoke', out=tmp_path, device='cpu', steps=1).run(progress=False)

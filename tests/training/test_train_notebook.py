@@ -6,10 +6,11 @@ import pytest
 root = Path(__file__).resolve().parents[2]
 env = {k: v for k,v in os.environ.items() if k != 'MPLBACKEND'} | {'OMP_NUM_THREADS': '1', 'SMFNET_DATA': ''}
 
-def papermill(out, **params):
+def papermill(notebook, **params):
     args = [a for k,v in params.items() for a in ('-p', k, str(v))]
-    return subprocess.run([Path(sys.executable).parent/'papermill', '--log-level', 'ERROR', '--no-progress-bar', root/'nbs/train.ipynb', out, *args],
-                          cwd=Path(out).parent, env=env, capture_output=True, text=True)
+    command = [Path(sys.executable).parent/'papermill', '--log-level', 'ERROR', '--no-progress-bar']
+    return subprocess.run([*command, root/'nbs/train.ipynb', notebook, *args], cwd=notebook.parent, env=env,
+                          capture_output=True, text=True)
 
 @pytest.mark.slow
 def test_typo_in_a_parameter_is_an_error(tmp_path):
@@ -18,10 +19,25 @@ def test_typo_in_a_parameter_is_an_error(tmp_path):
 
 @pytest.mark.slow
 def test_the_notebook_reports_a_run_in_two_processes(tmp_path):
-    r = papermill(tmp_path/'t.ipynb', preset='smoke', model='smoke', scenes=1, num_processes=2, stage=2, joint=True, device='cpu', out='run', loss_weights='swapped', alpha4=3.)
+    r = papermill(
+        tmp_path / 't.ipynb',
+        preset='smoke',
+        model='smoke',
+        scenes=1,
+        num_processes=2,
+        stage=2,
+        joint=True,
+        device='cpu',
+        out='run',
+        loss_weights='swapped',
+        alpha4=3.0,
+    )
     assert r.returncode == 0, r.stderr[-2000:]
     report = json.loads((tmp_path/'run/train.json').read_text())
-    assert (report['steps'], report['processes'], report['start']) == (6, 2, 'random weights, seed 0') and {'EN','edges'} <= set(report['validation'])
+    assert (report['steps'], report['processes'], report['start']) == (6, 2, 'random weights, seed 0') and {
+        'EN',
+        'edges',
+    } <= set(report['validation'])
     assert (report['loss_weights']['alpha4'], report['loss_weights']['alpha5']) == (3., 10.)
     cells = json.loads((tmp_path/'t.ipynb').read_text())['cells']
     assert sum('image/png' in o.get('data', {}) for c in cells for o in c.get('outputs', [])) >= 4
@@ -30,7 +46,16 @@ def test_the_notebook_reports_a_run_in_two_processes(tmp_path):
 @pytest.mark.skipif(not os.environ.get('SMFNET_DATA'), reason='SMFNET_DATA is not set: no real pairs to train on')
 def test_training_on_real_pairs(tmp_path, monkeypatch):
     monkeypatch.setitem(env, 'SMFNET_DATA', os.environ['SMFNET_DATA'])
-    r = papermill(tmp_path/'t.ipynb', preset='smoke', data='RoadScene/train', stride=400, model='smoke', steps=30, lr=2e-3, out='real')
+    r = papermill(
+        tmp_path / 't.ipynb',
+        preset='smoke',
+        data='RoadScene/train',
+        stride=400,
+        model='smoke',
+        steps=30,
+        lr=2e-3,
+        out='real',
+    )
     assert r.returncode == 0, r.stderr[-2000:]
     report = json.loads((tmp_path/'real/train.json').read_text())
     assert report['loss_last'] < report['loss_first'] and 'RoadScene/train: 145 pairs' in report['data']

@@ -26,10 +26,19 @@ def line(folder, on_step=None, **over):
         return e, dict(error=e.item()) # a term may be a number
     x = torch.linspace(0, 1, 64)[:,None]
     torch.manual_seed(0)
-    return Trainer(nn.Linear(1,1), squares, list(zip(x, 3*x-1)), folder, TrainConfig(**(dict(steps=60, batch=16, lr=.1, clip=0, device='cpu', schedule='cosine') | over)), on_step=on_step)
+    return Trainer(
+        nn.Linear(1, 1),
+        squares,
+        list(zip(x, 3 * x - 1)),
+        folder,
+        TrainConfig(**(dict(steps=60, batch=16, lr=0.1, clip=0, device='cpu', schedule='cosine') | over)),
+        on_step=on_step,
+    )
+
 
 def test_ten_kills_change_nothing(tmp_path, toy):
-    "SIGKILL after a random step, or in the middle of writing a state: losses and weights are those of a run that nobody killed."
+    "SIGKILL after a random step, or while a state is written: losses and weights are those of a run that nobody killed."
+
     def to_the_end(folder, slow=False):
         if slow: state.save_file = half_then_whole
         line(folder, lambda *_: time.sleep(.01), ema=.9, save_steps=1).run(progress=False)
@@ -77,7 +86,9 @@ def test_a_full_disk_is_one_sentence_and_the_state_survives(tmp_path, toy):
     def full(step, _):
         if step == 2: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     def go():
-        with pytest.raises(OSError, match=f"cannot be written to '{tmp_path}'.*Make room there or choose another folder"):
+        with pytest.raises(
+            OSError, match=f"cannot be written to '{tmp_path}'.*Make room there or choose another folder"
+        ):
             toy.trainer(tmp_path, on_step=full, save_steps=1, steps=6).run(progress=False)
     toy.finish(toy.fork(go))
     assert state_note(tmp_path)['step'] == 1 and not list(tmp_path.glob('.state-*'))
@@ -86,7 +97,9 @@ def test_a_full_disk_is_one_sentence_and_the_state_survives(tmp_path, toy):
 
 def test_a_closed_folder_is_found_before_the_first_step(tmp_path, toy):
     (tmp_path/'file').write_text('')
-    with pytest.raises(OSError, match="file/run' *: *Not a directory. Make room there or choose another folder"): toy.trainer(tmp_path/'file/run').run(progress=False)
+    with pytest.raises(OSError, match="file/run' *: *Not a directory. Make room there or choose another folder"):
+        toy.trainer(tmp_path / 'file/run').run(progress=False)
+
 
 def test_a_longer_run_goes_on_and_another_run_does_not(tmp_path, toy):
     from smfnet.losses.stage_one import LossWeights
@@ -94,26 +107,47 @@ def test_a_longer_run_goes_on_and_another_run_does_not(tmp_path, toy):
     toy.trainer(tmp_path, steps=4).run('must', progress=False)
     toy.trainer(tmp_path/'b', steps=4).run(progress=False)
     assert toy.outcome(tmp_path) == toy.outcome(tmp_path/'b')
-    for other in (dict(lr=2e-3), dict(batch=2), dict(seed=1), dict(loss_weights=LossWeights(alpha1=3.)), dict(schedule='cosine')):
-        with pytest.raises(ValueError, match="holds the state of another run .* there, .* here.*resume='never'"): toy.trainer(tmp_path, **other).run(progress=False)
+    for other in (
+        dict(lr=2e-3),
+        dict(batch=2),
+        dict(seed=1),
+        dict(loss_weights=LossWeights(alpha1=3.0)),
+        dict(schedule='cosine'),
+    ):
+        with pytest.raises(ValueError, match="holds the state of another run .* there, .* here.*resume='never'"):
+            toy.trainer(tmp_path, **other).run(progress=False)
     assert toy.outcome(tmp_path) == toy.outcome(tmp_path/'b')
 
 def test_resume_has_three_words(tmp_path, toy):
     with pytest.raises(FileNotFoundError, match='no state'): toy.trainer(tmp_path).run('must', progress=False)
     for wrong in ('maybe', True):
-        with pytest.raises(ValueError, match="resume must be 'auto', 'never' or 'must'"): toy.trainer(tmp_path).run(wrong, progress=False)
+        with pytest.raises(ValueError, match="resume must be 'auto', 'never' or 'must'"):
+            toy.trainer(tmp_path).run(wrong, progress=False)
     toy.trainer(tmp_path, steps=1).run(progress=False)
     toy.trainer(tmp_path, lr=2e-3, steps=2).run('never', progress=False)
     assert [r['lr'] for r in read_log(tmp_path)] == [2e-3]*2
 
-@pytest.mark.parametrize('over, message', [(dict(batch=9), 'larger than the data: 8 items'), (dict(record=True), 'record=True needs an NVIDIA GPU'), (dict(precision='fp16'), "'fp16' needs a GPU")])
+@pytest.mark.parametrize(
+    'over, message',
+    [
+        (dict(batch=9), 'larger than the data: 8 items'),
+        (dict(record=True), 'record=True needs an NVIDIA GPU'),
+        (dict(precision='fp16'), "'fp16' needs a GPU"),
+    ],
+)
 def test_what_this_machine_or_data_cannot_do(tmp_path, toy, over, message):
     with pytest.raises(ValueError, match=message): toy.trainer(tmp_path, **over)
 
 def test_ways_to_save_memory_and_time_take_the_same_steps(tmp_path, toy):
     "Accumulated pieces differ a little: the decomposition and the Lovász term are then those of a piece."
     seen = {}
-    for name,over in dict(plain={}, accumulate=dict(accumulate=2), bf16=dict(precision='bf16'), checkpoint=dict(checkpoint=True), workers=dict(workers=1)).items():
+    for name, over in dict(
+        plain={},
+        accumulate=dict(accumulate=2),
+        bf16=dict(precision='bf16'),
+        checkpoint=dict(checkpoint=True),
+        workers=dict(workers=1),
+    ).items():
         toy.trainer(tmp_path/name, steps=2, **over).run(progress=False)
         seen[name] = [r['total'] for r in toy.rows(tmp_path/name)]
     assert seen['workers'] == seen['plain'] == pytest.approx(seen['checkpoint'], abs=1e-3)
@@ -129,14 +163,30 @@ def test_a_gradient_that_is_not_finite_stops_the_run(tmp_path, toy):
 def test_a_run_leaves_nothing_behind(tmp_path, toy):
     "Frozen weights, modes, switches and random numbers are the caller's again; making a trainer touched none of them."
     def traces(net):
-        return ([p.requires_grad for p in net.parameters()], net.training, [m.forward.__func__.__name__ for m in net.modules()], torch.are_deterministic_algorithms_enabled(),
-                torch.backends.cudnn.benchmark, torch.get_num_threads(), torch.get_rng_state().tolist(), random.getstate())
+        return (
+            [p.requires_grad for p in net.parameters()],
+            net.training,
+            [m.forward.__func__.__name__ for m in net.modules()],
+            torch.are_deterministic_algorithms_enabled(),
+            torch.backends.cudnn.benchmark,
+            torch.get_num_threads(),
+            torch.get_rng_state().tolist(),
+            random.getstate(),
+        )
+
     t = toy.trainer(tmp_path, checkpoint=True, deterministic=True)
     next(iter(t.net.parameters())).requires_grad_(False); t.net.eval()
     before, during = traces(t.net), []
-    t.on_step = lambda s,_: during.append((sum(p.requires_grad for p in t.net.parameters()), t.net.training, torch.are_deterministic_algorithms_enabled()))
+    t.on_step = lambda s, _: during.append(
+        (sum(p.requires_grad for p in t.net.parameters()), t.net.training, torch.are_deterministic_algorithms_enabled())
+    )
     t.run(progress=False)
-    assert traces(t.net) == before and during[0] == (len(t.params), True, True) and len(t.params) < len(list(t.net.parameters())) - 1
+    assert (
+        traces(t.net) == before
+        and during[0] == (len(t.params), True, True)
+        and len(t.params) < len(list(t.net.parameters())) - 1
+    )
+
 
 def test_recomputing_changes_no_gradient(toy):
     from smfnet.training.launch import fresh_model
@@ -168,10 +218,24 @@ def test_batches_and_held_out_data_of_a_kind_of_their_own(tmp_path):
     class Watched(Trainer):
         def look(self): return dict(weight=self.net.weight.item()), torch.zeros(8,8).numpy()
     seen = []
-    def objective(net, x, targets): seen.append((x[0].item(), [len(t) for t in targets])); return net(x).square().sum(), {}
-    Watched(nn.Linear(1,1), objective, range(8), tmp_path, TrainConfig(steps=4, batch=4, accumulate=2, validate_every=1, device='cpu'), batches=Numbers).run(progress=False)
+
+    def objective(net, x, targets):
+        seen.append((x[0].item(), [len(t) for t in targets]))
+        return net(x).square().sum(), {}
+
+    Watched(
+        nn.Linear(1, 1),
+        objective,
+        range(8),
+        tmp_path,
+        TrainConfig(steps=4, batch=4, accumulate=2, validate_every=1, device='cpu'),
+        batches=Numbers,
+    ).run(progress=False)
     assert seen == [(s, [s+1]*2) for s in (0.,1.,2.,3.) for _ in range(2)]
-    assert [r['step'] for r in read_log(tmp_path, 'validation.jsonl')] == [2, 4] and (tmp_path/'validation/0000004.png').is_file()
+    assert [r['step'] for r in read_log(tmp_path, 'validation.jsonl')] == [2, 4] and (
+        tmp_path / 'validation/0000004.png'
+    ).is_file()
+
 
 def test_tensorboard_gets_every_term(tmp_path, toy):
     pytest.importorskip('tensorboard')
