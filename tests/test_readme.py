@@ -15,7 +15,7 @@ commands = [c for c in commands if c]
 def place(tmp_path_factory):
     "A folder that looks like a clone to someone who has put two pairs into it."
     d = tmp_path_factory.mktemp('readme')
-    (d/'nbs').symlink_to(root/'nbs'); (d/'Makefile').symlink_to(root/'Makefile')
+    (d/'nbs').symlink_to(root/'nbs'); (d/'results').symlink_to(root/'results'); (d/'Makefile').symlink_to(root/'Makefile')
     (d/'.venv').mkdir(); (d/'.venv/bin').symlink_to(Path(sys.executable).parent)
     for i in range(2):
         s = render_scene(i, size=(72,96))
