@@ -24,7 +24,7 @@ setup(name=cfg['lib_name'], version=cfg['version'], description=cfg['description
       long_description=long_description(), long_description_content_type='text/markdown',
       project_urls={'Source': url} if url else {}, classifiers=cfg['classifiers'].split('\n'),
       packages=find_packages(include=['smfnet', 'smfnet.*']),
-      package_data={'smfnet': ['py.typed', 'weights/*', 'tables/*']},
+      package_data={'smfnet': ['py.typed', 'weights/*', 'tables/*', 'examples/*']},
       install_requires=cfg['requirements'].split(),
       extras_require={k[:-len(extra)]: v.split() for k, v in cfg.items() if k.endswith(extra)},
       entry_points={'console_scripts': cfg['console_scripts'].split()})

@@ -1,7 +1,7 @@
 """Gather the pages of the site from the notebooks, the package, the results and the README, and build them: `make docs`, or `python docs/build.py [OUT]`.
 
 Nothing here needs the network. Pictures of data sets are made only when SMFNET_DATA is set, and only below OUT."""
-import csv, dataclasses, importlib, inspect, json, os, posixpath, re, shutil, sys, time
+import ast, csv, dataclasses, filecmp, html, importlib, inspect, json, os, posixpath, re, shutil, sys, tempfile, time
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
@@ -28,20 +28,56 @@ def displays(text:str) -> str:
     def block(m): return f'\n\\begin{{equation*}}\n{m[1].strip()}\n\\end{{equation*}}\n' if '\\\\' in m[1] else f'\n$${m[1]}$$\n'
     return re.sub(r'^\$\$(.+?)\$\$[ \t]*$', block, text, flags=re.S | re.M)
 
+def statements(source:str) -> list:
+    "The statements of a cell; none where it is not plain Python."
+    try: return ast.parse(source).body
+    except SyntaxError: return []
+
+def is_check(source:str) -> bool:
+    "Whether a cell ends in an assertion: such cells prove something and show nothing."
+    def check(o):
+        if isinstance(o, ast.With): return any('expect_fail' in ast.unparse(i) for i in o.items) or check(o.body[-1])
+        if isinstance(o, ast.For): return check(o.body[-1])
+        return isinstance(o, ast.Assert) or isinstance(o, ast.Expr) and ast.unparse(o).startswith('test_')
+    body = statements(source)
+    return bool(body) and check(body[-1])
+
+def defined(source:str) -> list[str]:
+    "Public names that a cell defines."
+    names = []
+    for o in statements(source):
+        if isinstance(o, (ast.FunctionDef, ast.ClassDef)): names.append(o.name)
+        elif isinstance(o, (ast.Assign, ast.AnnAssign)): names += [t.id for target in getattr(o, 'targets', [getattr(o, 'target', o)]) for t in ast.walk(target) if isinstance(t, ast.Name)]
+    return [n for n in dict.fromkeys(names) if not n.startswith('_')]
+
+def last_sentences(text:str) -> str:
+    "The paragraph that a picture follows, as plain text: what those are told who do not see it."
+    text = re.sub(r'\$\$.+?\$\$|<[^>]+>', ' ', text, flags=re.S)
+    lines = [b for b in re.split(r'\n\s*\n', text) if b.strip() and not b.lstrip().startswith(('|', '```'))]
+    plain = re.sub(r'!?\[([^\]]*)\]\([^)]*\)', r'\1', lines[-1]) if lines else ''
+    return ' '.join(re.sub(r'[*_`#>$\\"]', '', plain).split())[-300:]
+
 def reader_cells(cells:list[dict]) -> list[dict]:
-    "Cells as a reader wants them: no hidden ones, no directives; tables that code made become text, so that their links work."
-    out = []
+    """Cells as a reader wants them: no hidden ones, no directives; checks folded; pictures with a text for those who do not see them; a place to
+    link to before each symbol; tables that code made become text, so that their links work."""
+    out, said = [], ''
     for c in cells:
         source = ''.join(c['source'])
-        if c['cell_type'] != 'code': out.append({**c, 'source': displays(slugs(source))}); continue
+        if c['cell_type'] != 'code': said = last_sentences(source) or said; out.append({**c, 'source': displays(slugs(source))}); continue
         words = directives(source)
         if words & {'hide', 'default_exp'}: continue
         source = '\n'.join(l for l in source.splitlines() if not re.match(r'#\s*\|', l)).strip('\n')
         plain = [o for o in c.get('outputs', []) if o['output_type'] != 'stream' or o.get('name') != 'stderr']
         tables = [''.join(o['data']['text/markdown']) for o in plain if 'text/markdown' in o.get('data', {})]
         rest = [o for o in plain if 'text/markdown' not in o.get('data', {})]
-        tags = [*c['metadata'].get('tags', []), *(['export'] if words & {'export', 'exports'} else [])]
-        out.append({**c, 'source': source, 'outputs': rest, 'metadata': {'tags': tags} if tags else {}})
+        exported = bool(words & {'export', 'exports'})
+        fold = [] if exported or not is_check(source) else ['hide-cell'] if not rest else ['hide-input']
+        tags, about = [*c['metadata'].get('tags', []), *(['export'] if exported else []), *fold], {}
+        if fold: about |= dict(code_prompt_show='Check', code_prompt_hide='Check')
+        if any('image/png' in o.get('data', {}) for o in rest): about['image'] = dict(alt=said or 'figure')
+        if exported and (names := defined(source)):
+            out.append({'cell_type': 'markdown', 'id': f"{c.get('id', 'c')}-at", 'metadata': {}, 'source': '\n'.join(f'<a id="def-{n}"></a>' for n in names)})
+        out.append({**c, 'source': source, 'outputs': rest, 'metadata': (dict(tags=tags) if tags else {}) | (dict(mystnb=about) if about else {})})
         out += [{'cell_type': 'markdown', 'id': f"{c.get('id', 'c')}-{i}", 'metadata': {}, 'source': t} for i,t in enumerate(tables)]
     return out
 
@@ -104,10 +140,32 @@ def cell(text) -> str:
     "Text for a cell of a table."
     return ' '.join(str(text or '').split()).replace('|', r'\|')
 
-def brief(o, n:int=200) -> str:
-    "A value as it is written, cut where it gets long."
-    s = cell(repr(o)).replace('`', "'")
+def short_repr(o) -> str:
+    "A value as it is written; of a dataclass only what differs from its defaults."
+    if dataclasses.is_dataclass(o) and not inspect.isclass(o):
+        differs = [f for f in dataclasses.fields(o) if f.repr and (f.default is dataclasses.MISSING or getattr(o, f.name) != f.default)]
+        return f"{type(o).__name__}({', '.join(f'{f.name}={short_repr(getattr(o, f.name))}' for f in differs)})"
+    if inspect.isclass(o) or inspect.isroutine(o): return o.__name__
+    if isinstance(o, (tuple, list)) and len(o) > 8: return f'{len(o)} values: {short_repr(o[0])}, {short_repr(o[1])}, …'
+    return re.sub(r' at 0x[0-9a-f]+', '', repr(o))
+
+def brief(o, n:int=100) -> str:
+    "A value on one line, cut where it gets long."
+    s = cell(short_repr(o)).replace('`', "'")
     return s if len(s) <= n else s[:n].rsplit(' ', 1)[0] + ' …'
+
+def signature(name:str, f) -> str:
+    "How a callable is called; '' if nobody knows. Types stand in the table."
+    try: given = inspect.signature(f).parameters.values()
+    except (ValueError, TypeError): return ''
+    value = lambda o: '' if o is inspect.Parameter.empty else '=' + (s if len(s := brief(o, 40)) <= 40 and '<' not in s else '…')
+    out, star = [], False
+    for p in given:
+        if p.name in ('self', 'cls'): continue
+        if p.kind is p.KEYWORD_ONLY and not star: out.append('*'); star = True
+        star = star or p.kind is p.VAR_POSITIONAL
+        out.append({p.VAR_POSITIONAL: '*', p.VAR_KEYWORD: '**'}.get(p.kind, '') + p.name + value(p.default))
+    return f"{name}({', '.join(out)})"
 
 def type_name(o) -> str:
     "A type as it is written."
@@ -128,14 +186,19 @@ def parameters(f) -> str:
         rows.append(f"| {'*returns*' if name == 'return' else code(name)} | {code(type_name(o.get('anno')))} | {'' if default is empty else code(repr(default)[:60])} | {cell(o.get('docment'))} |")
     return '\n'.join(['| | type | default | |', '|---|---|---|---|', *rows, '']) if rows else ''
 
-def entry(name:str, o, level:int) -> list[str]:
-    "Heading, one line and table of one symbol; the methods of a class below it."
-    title = f"<a id=\"{name}\"></a>\n\n{'#'*level} `{name.split('.')[-1]}`"
+def entry(name:str, o, level:int, source:str='') -> list[str]:
+    "Heading, signature, one line and table of one symbol, `source` linking to the cell that defines it; the methods of a class below it."
+    own = name.split('.')[-1]
+    title = f"<a id=\"{name}\"></a>\n\n{'#'*level} `{own}`\n"
+    link = f' [source]({source}#def-{own})' if source else ''
     text = '' if dataclasses.is_dataclass(o) and (o.__doc__ or '').startswith(o.__name__ + '(') else inspect.cleandoc(o.__doc__ or '')
-    if isinstance(o, dict): return [title, *(f'- `{cell(k)}`: `{brief(v, 260)}`' for k,v in list(o.items())[:12]), *(['- …'] if len(o) > 12 else []), '']
-    if not callable(o): return [title, f'`{brief(o)}`', '']
+    if isinstance(o, dict):
+        rows = [f'- `{cell(k)}`: `{brief(v)}`' for k,v in o.items()]
+        return [title, f'A table of {len(o)}.{link}', '', *(rows if len(rows) <= 6 else ['<details><summary>its entries</summary>', '', *rows, '', '</details>']), '']
+    if not callable(o): return [title, f'`{brief(o)}`{link}', '']
     fields = [f for f in getattr(o, '_fields', ())] if inspect.isclass(o) else []
-    out = [title, text, '', ' · '.join(f'`{f}`' for f in fields) if fields else parameters(o if dataclasses.is_dataclass(o) or not inspect.isclass(o) else o.__init__)]
+    call = signature(own, o)
+    out = [title, f'{f"`{call}`" if call else ""}{link}', '', text, '', ' · '.join(f'`{f}`' for f in fields) if fields else parameters(o if dataclasses.is_dataclass(o) or not inspect.isclass(o) else o.__init__)]
     if inspect.isclass(o):
         for k,m in vars(o).items():
             m = m.fget if isinstance(m, property) else getattr(m, '__func__', m)
@@ -150,8 +213,10 @@ def relink(text:str, notebook:str) -> str:
 def reference(module:str, notebook:str) -> str:
     "Page of one module."
     m = importlib.import_module(f'smfnet.{module}')
-    body = [x for n in m.__all__ for x in entry(f'{module}.{n}', getattr(m, n), 2)]
-    body = [relink(x, notebook) for x in body]
+    cells = [''.join(c['source']) for c in json.loads((ROOT/'nbs'/notebook).read_text(encoding='utf-8'))['cells'] if c['cell_type'] == 'code']
+    known = {n for s in cells if directives(s) & {'export', 'exports'} for n in defined(s)}
+    source = lambda n: Path(notebook).name if n in known else ''
+    body = [relink(x, notebook) for n in m.__all__ for x in entry(f'{module}.{n}', getattr(m, n), 2, source(n))]
     title, _ = summary(ROOT/'nbs'/notebook)
     return '\n'.join([f'# smfnet.{module}', '', inspect.cleandoc(m.__doc__ or ''), '', f'Explained in [{title}](../nbs/{notebook}).', '', *body])
 
@@ -241,9 +306,61 @@ def gallery_page(out:Path, data:str|None, side:int=224) -> str:
         page += [f'## {n}', f'![{n}, {p.name}: infrared, visible, fused, and two patches enlarged]({name})', f'From [its publishers]({DATASETS[n].source}); {DATASETS[n].licence}.']
     return '\n\n'.join(page) + '\n'
 
+def picture(x, path:Path):
+    "Save an image (1 h w) or (3 h w) in [0, 1], twice as large as it is, small as a file."
+    from PIL import Image
+    from smfnet.data.images import to_bytes
+    im = Image.fromarray(to_bytes(x))
+    im.resize((2*im.width, 2*im.height), Image.LANCZOS).save(path, quality=82, method=6)
+
+def front_pictures(out:Path) -> dict:
+    "The pictures of the first page, fused now by the shipped weights: name -> file below `out`; and who made them."
+    from smfnet.data.examples import EXAMPLE_CREDIT, EXAMPLES, example_pair
+    from smfnet.fusing.api import fuse_pair
+    from smfnet.network.weights import load_model
+    (out/'front').mkdir()
+    net = load_model('ivf', 'cpu')
+    for n in EXAMPLES:
+        p = example_pair(n)
+        for k,x in dict(ir=p.ir, vi=p.vi, fused=fuse_pair(p, net)).items(): picture(x, out/f'front/{n}-{k}.webp')
+    return dict(credit=EXAMPLE_CREDIT, names=list(EXAMPLES), what=EXAMPLES)
+
+def before_after(front:dict) -> str:
+    "The picture of the first page: one source on the left of a divider, the fused image on its right."
+    names, what = front['names'], front['what']
+    say = lambda n: html.escape(what[n][0].upper() + what[n][1:], quote=True)
+    button = lambda data, text, on: f'<button type="button" {data} aria-pressed="{str(on).lower()}">{text}</button>'
+    pairs = ''.join(button(f'data-pair="{n}" data-what="{say(n)}"', n, i == 0) for i,n in enumerate(names))
+    sources = ''.join(button(f'data-source="{k}" data-name="{t.capitalize()}"', t, k == 'vi') for k,t in dict(vi='visible', ir='infrared').items())
+    first = names[0]
+    return f"""<figure class="smf-compare">
+<div class="smf-frame">
+<img src="front/{first}-vi.webp" width="608" height="448" alt="Visible image: {say(first)}"><img src="front/{first}-fused.webp" width="608" height="448" alt="Fused image: {say(first)}">
+<span class="smf-word">Visible</span><span class="smf-word">Fused</span>
+</div>
+<input type="range" min="0" max="100" value="50" aria-label="Divider between a source and the fused image">
+<div class="smf-buttons"><span>{pairs}</span><span>{sources}</span></div>
+<figcaption><span class="smf-what">{say(first)}</span>. Move over the picture: left of the line one camera, right of it the fused image, made by the weights that come with the package. {html.escape(front['credit'])}.</figcaption>
+</figure>"""
+
+def clone_line() -> str:
+    "The first of three lines; settings.ini knows the address, where there is one."
+    from configparser import ConfigParser
+    ini = ConfigParser(delimiters=['=']); ini.read(ROOT/'settings.ini', encoding='utf-8')
+    return f"git clone {ini['DEFAULT'].get('git_url') or 'ADDRESS-OF-THIS-REPOSITORY'} smfnet && cd smfnet"
+
+def sync(made:Path, out:Path):
+    "Make `out` what `made` is, touching only files that differ, so that Sphinx reads only those again."
+    keep = {p.relative_to(made) for p in made.rglob('*') if p.is_file()}
+    for p in [p for p in out.rglob('*') if p.is_file()]:
+        if p.relative_to(out) not in keep: p.unlink()
+    for k in keep:
+        if (out/k).is_file() and filecmp.cmp(made/k, out/k, shallow=False): continue
+        (out/k).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(made/k, out/k)
+
 def gather(out:Path, data:str|None=None):
-    "Write the sources of the site into `out`."
-    shutil.rmtree(out, ignore_errors=True)
+    "Write the sources of the site into `out`, which is new."
     for d in ('nbs', 'api', 'docs/images'): (out/d).mkdir(parents=True)
     notebooks = sorted(p.relative_to(ROOT/'nbs').as_posix() for p in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
     for n in notebooks: write_notebook(ROOT/'nbs'/n, out/'nbs')
@@ -255,24 +372,34 @@ def gather(out:Path, data:str|None=None):
     lines = ['- [smfnet](smfnet.md): what `import smfnet` gives', *(f'- [{r}]({r}.md): {ROOMS.get(r, r).lower()}' for r in rooms)]
     api['index'] = '\n'.join(['# Reference', '', 'One page for each module. Rooms stand in the order of their imports.', '', *lines, '', toctree(None, ['smfnet', *rooms])])
     for m,t in api.items(): (out/f'api/{m}.md').write_text(t, encoding='utf-8')
+    front = front_pictures(out)
+    index = (DOCS/'index.md').read_text(encoding='utf-8').replace('<!-- before-after -->', before_after(front)).replace('<!-- clone -->', clone_line())
+    guides = {f'guides/{p.name}': p.read_text(encoding='utf-8').replace('<!-- clone -->', clone_line()) for p in sorted((DOCS/'guides').glob('*.md'))}
     texts = {'start.md': start_page(), 'equations.md': equations_page(modules), 'results.md': results_page(), 'gallery.md': gallery_page(out, data)}
     for n in ('MODEL_CARD.md', 'CONTRIBUTING.md', 'CHANGELOG.md'): texts[n] = (ROOT/n).read_text(encoding='utf-8')
     order = parts(notebooks, modules)
     shelf = {f"tools-{re.sub(r'[^a-z]+', '-', t.lower())}": room_page(t, names) for t,names in order['Tools'].items()}
     texts |= {f'{n}.md': t for n,t in shelf.items()}
-    pages = {*texts, 'index.md', *(f'api/{m}.md' for m in api), *(f'nbs/{n}' for n in notebooks)}
+    pages = {*texts, *guides, 'index.md', *(f'api/{m}.md' for m in api), *(f'nbs/{n}' for n in notebooks)}
     for n,t in texts.items(): (out/n).write_text(localise(t, pages), encoding='utf-8')
-    trees = [toctree('Start', ['start', 'results', 'gallery', 'MODEL_CARD'])]
+    for n,t in guides.items():
+        (out/n).parent.mkdir(exist_ok=True)
+        (out/n).write_text(t, encoding='utf-8')
+    trees = [toctree('Start', ['guides/fuse_yours', 'guides/train_yours', 'start', 'results', 'gallery', 'MODEL_CARD'])]
     for t,names in order.items(): trees.append(toctree(t, list(shelf) if t == 'Tools' else [f'nbs/{n[:-6]}' for n in names]))
     trees.append(toctree('Look up', ['equations', 'api/index', 'CONTRIBUTING', 'CHANGELOG']))
-    (out/'index.md').write_text((DOCS/'index.md').read_text(encoding='utf-8') + '\n' + '\n'.join(trees), encoding='utf-8')
+    (out/'index.md').write_text(index + '\n' + '\n'.join(trees), encoding='utf-8')
 
 def build(out:Path, data:str|None=None) -> int:
     "Gather and build; a warning is an error. Returns Sphinx's exit status."
     os.environ.setdefault('MPLBACKEND', 'agg')
-    gather(out/'src', data)
+    with tempfile.TemporaryDirectory() as made:
+        gather(Path(made)/'src', data)
+        sync(Path(made)/'src', out/'src')
     from sphinx.cmd.build import main
-    return main(['-q', '-W', '--keep-going', '-b', 'html', '-d', str(out/'doctrees'), '-c', str(DOCS), str(out/'src'), str(out/'html')])
+    status = main(['-q', '-W', '--keep-going', '-b', 'html', '-d', str(out/'doctrees'), '-c', str(DOCS), str(out/'src'), str(out/'html')])
+    if status == 0: shutil.copytree(out/'src/front', out/'html/front', dirs_exist_ok=True)
+    return status
 
 if __name__ == '__main__':
     began, target = time.monotonic(), Path(sys.argv[1] if len(sys.argv) > 1 else DOCS/'_build').resolve()

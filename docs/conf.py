@@ -20,8 +20,10 @@ math_number_all = False
 html_theme = 'sphinx_book_theme'
 html_title = 'smfnet: a paper you can run'
 html_static_path = [str(here/'_static')]
-html_css_files = ['smfnet.css']
+html_css_files, html_js_files = ['smfnet.css'], ['smfnet.js']
+html_favicon = str(here/'_static/favicon.svg')
+myst_html_meta = {'description lang=en': 'Fuse infrared and visible images: a paper as notebooks, each equation beside the code that computes it, with a trained network.'}
 html_copy_source = html_show_sourcelink = False
-html_theme_options = dict(use_download_button=False, use_fullscreen_button=False, show_toc_level=2, home_page_in_toc=True, navbar_persistent=[])
+html_theme_options = dict(**(dict(repository_url=ini['git_url'], use_repository_button=True) if ini.get('git_url') else {}), pygments_light_style='a11y-light', pygments_dark_style='a11y-dark', use_download_button=False, use_fullscreen_button=False, show_toc_level=2, home_page_in_toc=True, navbar_persistent=[])
 mathjax_path = 'tex-svg.js'
 mathjax3_config = dict(svg=dict(fontCache='local'), options=dict(enableMenu=False))

@@ -30,6 +30,9 @@ def get_device(
     except RuntimeError as e: raise ValueError(f"device {device!r} is unknown; use 'auto', 'cpu' or 'cuda'") from e
     if d.type == 'cuda' and not torch.cuda.is_available():
         raise ValueError(f"device {device!r} was asked for, but this torch sees no GPU; use device='cpu'")
+    try: torch.zeros(1, device=d).item() # a torch that was built without a device says so in many ways
+    except Exception as e:
+        raise ValueError(f"device {device!r} was asked for, but this torch cannot compute on it; use 'cpu'") from e
     return d
 
 # %% ../../nbs/tools/devices.ipynb #c012

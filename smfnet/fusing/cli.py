@@ -7,7 +7,10 @@ __all__ = ['parse_stretch', 'main']
 
 # %% ../../nbs/tools/fuse_command.ipynb #c003
 import argparse, functools, signal, sys
+from dataclasses import fields
 import torch
+from ..core.files import print_anything
+from ..data.images import WRITE_SUFFIXES
 from ..network.weights import load_model
 from .api import PRECISIONS, FuseOptions
 from .folders import Job, plan_jobs, reason, run_jobs
@@ -21,9 +24,11 @@ _EXAMPLES = """examples:
   smfnet_fuse ir/ vi/ fused/ --resume      go on where an interrupted run stopped
   smfnet_fuse t.png v.jpg f.png --resize ir      the infrared has another size than the visible: resample it first
   smfnet_fuse t.tif v.jpg f.png --stretch 1,99   16-bit thermal: its 1st percentile becomes black, its 99th white
+  smfnet_fuse dji/ dji/ fused/             one folder with both, told apart by name (7_T.JPG and 7_V.JPG)
+  smfnet_fuse t.tif v.tif f.tif --bits 16 --nodata -9999      maps: 16 bits, and place on the map kept
 
 Both images must show the same view, pixel on pixel. The fused image has the size of the input
-and the colour of the visible image."""
+and the colour of the visible image, and keeps its EXIF, GPS and GeoTIFF tags."""
 
 def parse_stretch(
     text:str|None, # like '1,99'; None or '' for no stretch
@@ -40,6 +45,13 @@ def _number(
     "A whole number from 1 on."
     if not text.isdecimal() or int(text) < 1: raise ValueError(f"it must be a whole number from 1 on, not {text!r}")
     return int(text)
+
+def _value(
+    text:str, # as it was typed
+) -> float:
+    "A number."
+    try: return float(text)
+    except ValueError: raise ValueError(f"it must be a number, such as -9999, not {text!r}") from None
 
 def _usage(
     parse, # function of one text that raises a `ValueError`
@@ -58,14 +70,21 @@ def _make_parser() -> argparse.ArgumentParser:
     add('ir', help='infrared image, or a folder of them')
     add('vi', help='visible image, or a folder of them')
     add('out', help='fused image (.png, .jpg, .tif, ...), or a folder')
+    add('--skip-unmatched', action='store_true', help='pass over files without a partner (default: they are an error)')
     add('--weights', default='ivf', metavar='W', help='name of shipped weights or a .safetensors file (default: ivf)')
     add('--device', default='auto', help='auto, cpu or cuda (default: auto)')
     add('--resize', choices=('ir','vi'), help='resample this one to the size of the other')
     add('--stretch', type=_usage(parse_stretch), metavar='LOW,HIGH',
         help='percentiles of the infrared that become black and white (default: the full scale of the file)')
+    add('--nodata', type=_usage(_value), metavar='VALUE',
+        help='infrared value that stands for a missing pixel, like -9999; such pixels, and NaN, are left out of '
+             '--stretch and filled from their surroundings')
     add('--minmax', action='store_true', help='stretch each fused image to its own minimum and maximum')
+    add('--bits', type=int, default=8, choices=(8,16), help='of the fused image, 16 as .png or .tif (default: 8)')
+    add('--format', default='png', choices=[o[1:] for o in WRITE_SUFFIXES],
+        help='of the fused images in a folder (default: png)')
     add('--resume', action='store_true',
-        help='keep fused images that were made with the same weights and options and are newer than their sources')
+        help='keep fused images that were made with the same weights and options from files of the same content')
     add('--workers', type=_usage(_number), default=1, metavar='N', help='fuse N pairs at once (default: 1)')
     add('--threads', type=_usage(_number), metavar='N',
         help='processor threads of all workers together; fewer leave cores to other programs '
@@ -91,18 +110,14 @@ def _report(
     say = functools.partial(print, file=sys.stderr)
     if not quiet:
         for j in jobs:
-            if j.faint:
-                say(f"smfnet_fuse: hint: {j.files.ir} spans {100*j.faint:.1f} % of its scale; "
-                    "--stretch 1,99 would spread it")
-            if j.shift:
-                say(f"smfnet_fuse: hint: {j.files.name}: vi seems to be moved by {j.shift[1]:+d} px to the right "
-                    f"and {j.shift[0]:+d} px down against ir; edges will look double")
+            for h in j.hints: say(f"smfnet_fuse: hint: {h}")
     for j in jobs:
         if j.status == 'failed': say(f"smfnet_fuse: {j.error}")
-    n = {k: sum(j.status == k for j in jobs) for k in ('fused','kept','failed')}
+    n = {k: sum(j.status == k for j in jobs) for k in ('fused','kept','failed','planned')}
     where = jobs[0].out if len(jobs) == 1 else jobs[0].out.parent
     if n['failed'] and len(jobs) > 1:
-        say(f"smfnet_fuse: {n['failed']} of {len(jobs)} pairs failed; the others are in {where}")
+        untried = f", {n['planned']} were not tried" if n['planned'] else ''
+        say(f"smfnet_fuse: {n['failed']} of {len(jobs)} pairs failed{untried}; what is fused is in {where}")
     if not quiet and n['fused']+n['kept']:
         kept = f", {n['kept']} kept" if n['kept'] else ''
         print(f"{n['fused']} fused{kept} in {sum(j.seconds for j in jobs):.1f} s: {where}")
@@ -115,7 +130,9 @@ def _run_command(
     "Show the pairs, fuse them, report."
     if a.export_onnx: need_onnx()
     if a.threads: torch.set_num_threads(a.threads)
-    jobs = plan_jobs(a.ir, a.vi, a.out, FuseOptions(a.precision, a.minmax, a.stretch, a.resize, a.max_memory))
+    options = FuseOptions(**{f.name: getattr(a, f.name) for f in fields(FuseOptions)})
+    log = functools.partial(print, 'smfnet_fuse: passed over:', file=sys.stderr)
+    jobs = plan_jobs(a.ir, a.vi, a.out, options, skip_unmatched=a.skip_unmatched, log=log)
     if not a.quiet and len(jobs) > 1:
         first = ', '.join(f"{j.files.ir.name} + {j.files.vi.name}" for j in jobs[:3])
         print(f"{len(jobs)} pairs: {first}" + (', ...' if len(jobs) > 3 else ''), flush=True)
@@ -135,6 +152,7 @@ def main(
     argv:list[str]|None=None, # arguments; None takes those of the process
 ) -> int:                     # 0: every pair is fused; 1: an error, said in one line; 130: interrupted
     "The command `smfnet_fuse`."
+    print_anything()
     a = _make_parser().parse_args(argv)
     try:
         if argv is None: signal.signal(signal.SIGTERM, _stop)

@@ -8,7 +8,8 @@ __all__ = ['memory_free', 'parse_memory', 'memory_need', 'plan_memory', 'release
 # %% ../../nbs/tools/memory.ipynb #c003
 import ctypes, os, re, sys, tempfile
 from pathlib import Path
-from ..network.model import SMFNet
+from torch import nn
+from .streams import streaming
 
 # %% ../../nbs/tools/memory.ipynb #c006
 def memory_free() -> int|None: # bytes; None where the system does not say
@@ -32,16 +33,14 @@ def parse_memory(
     return int(float(m[1])*1024**' kmgt'.index(unit or ' '))
 
 # %% ../../nbs/tools/memory.ipynb #c009
-_MAP_BYTES  = 4*5.5 # of maps, per channel and pixel of the image; measured
-_TILE_BYTES = 4*40  # of everything else, per channel and pixel of a tile; measured
-
 def memory_need(
     size:tuple[int,int],  # (h, w)
-    net:SMFNet,           # its width counts
+    net:nn.Module,        # its width and its class count, see `STREAMS`
     side:int=160,         # of a tile, px
 ) -> int:                 # bytes
     "Memory that fusing one pair on a CPU takes with all maps in memory, roughly."
-    return int(net.cfg.dim*(size[0]*size[1]*_MAP_BYTES + side**2*_TILE_BYTES))
+    how = streaming(net)
+    return int(net.cfg.dim*(size[0]*size[1]*how.map_bytes + side**2*how.tile_bytes))
 
 def _scratch_folder() -> str:
     "Where large unnamed files go: `TMPDIR`, else /var/tmp, which is on a disk where /tmp may be in memory."
@@ -49,7 +48,7 @@ def _scratch_folder() -> str:
 
 def plan_memory(
     size:tuple[int,int],             # (h, w)
-    net:SMFNet,
+    net:nn.Module,                   # of a class in `STREAMS`
     max_memory:int|str|None=None,    # see `parse_memory`; None: half of what is free
 ) -> dict:                           # `side` and `folder` for `stream`
     "How to fuse one pair within a budget; ValueError when even the smallest tiles take more."

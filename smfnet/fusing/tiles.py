@@ -4,14 +4,13 @@
 
 # %% auto #0
 __all__ = ['FeatureMap', 'spans', 'tiles', 'Sweeps', 'taps', 'resize_window', 'add_up', 'transform', 'sweep_base', 'sweep_detail',
-           'sweep_branch', 'shrink', 'sweep_pools', 'sweep_graph', 'stream']
+           'sweep_branch', 'shrink', 'sweep_pools', 'sweep_graph', 'stream_smfnet']
 
 # %% ../../nbs/tools/tiles.ipynb #c003
 import mmap, os, tempfile
 from pathlib import Path
 import torch
 from torch import Tensor, nn
-from ..core.checks import check_image, check_same
 from ..network.blocks import TransformerBlock
 from ..network.detail import CAI
 from ..network.graph import GR, NodePyramid
@@ -213,7 +212,7 @@ def sweep_graph(
     return out
 
 # %% ../../nbs/tools/tiles.ipynb #c027
-def stream(
+def stream_smfnet(
     ir:Tensor,                  # infrared (1 1 h w) in [0, 1]
     vi:Tensor,                  # visible luma (1 1 h w) in [0, 1]
     net:SMFNet,                 # in eval mode
@@ -221,10 +220,7 @@ def stream(
     side:int=96,                # of a tile, px
     folder:str|Path|None=None,  # keep maps in files there instead of in memory
 ) -> Tensor:                    # fused (1 1 h w), as `net(ir, vi)` to rounding, on the CPU
-    "Fuse one pair of any size tile by tile (Sec. 2.1)."
-    check_image(ir, 'ir'); check_image(vi, 'vi'); check_same(ir, vi)
-    if ir.shape[0] != 1 or min(ir.shape[-2:]) < 16:
-        raise ValueError(f"stream takes one pair of at least 16×16 px; the shape is {tuple(ir.shape)}")
+    "Fuse one pair of any size tile by tile; `stream` does so for any network (Sec. 2.1)."
     e, dim, device = net.encoder, net.cfg.dim, next(net.parameters()).device
     sweep = Sweeps(ir.shape[-2:], side, folder, device)
     shallow = []

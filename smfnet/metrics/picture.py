@@ -53,7 +53,7 @@ def sky_ratio(
 
 # %% ../../nbs/tools/picture_measures.ipynb #c018
 PICTURE_METRICS = dict(Eq29=intensity_distance, Eq30=edge_distance, sky=sky_ratio)
-LOWER_IS_BETTER = ('Eq29', 'Eq30') # of all the metrics here and in the paper
+LOWER_IS_BETTER = ('Eq29', 'Eq30', 'CE', 'RMSE', 'Nabf', 'Qcv') # of all the metrics in this room
 
 def picture_measures(
     fused, # fused image(s): (h w), (1 h w) or (b 1 h w) in [0, 1], or uint8

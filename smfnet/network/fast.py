@@ -27,7 +27,8 @@ def _mix_channels(x:Tensor, weight:Tensor, bias:Tensor|None=None) -> Tensor:
     return F.conv2d(x, weight, bias)
 
 def _project(qkv:nn.Sequential, x:Tensor, channels:slice) -> Tensor:
-    "Some output channels of a pointwise, then a depthwise convolution."
+    "Some output channels of a pointwise, then a 3×3 convolution, which is depthwise but in the authors' release."
+    if qkv[1].groups == 1: return F.conv2d(_mix_channels(x, qkv[0].weight), qkv[1].weight[channels], padding=1)
     x = _mix_channels(x, qkv[0].weight[channels])
     return F.conv2d(x, qkv[1].weight[channels], padding=1, groups=x.shape[1])
 
@@ -191,7 +192,7 @@ def faster(
     "Put the fast forms in place of the plain ones."
     for m in net.modules():
         if type(m) in _FAST: m.__class__ = _FAST[type(m)]
-        elif type(m) is nn.Conv2d and m.kernel_size == (1,1): m.__class__ = _FastPointwise
+        elif type(m) is nn.Conv2d and m.kernel_size == (1,1) and m.groups == 1: m.__class__ = _FastPointwise
     return net.to(memory_format=torch.channels_last)
 
 def plainer(

@@ -8,59 +8,113 @@ __all__ = ['main']
 # %% ../../nbs/tools/evaluate_command.ipynb #c002
 import argparse, os, sys
 from pathlib import Path
+from ..data.pairs import match_pairs
+from ..fusing.cli import parse_stretch
 from ..metrics.picture import LOWER_IS_BETTER
-from .score import PROTOCOLS, evaluate, metric_names, parse_fused, summary, write_rows
-from .tables import format_table
+from .others import score_others
 from .record import score_weights, update_readme
+from .report import report_numbers, write_json, write_report
+from .score import PROTOCOLS, evaluate, match_fused, metric_names, parse_fused, summary, write_rows
+from .sets import evaluate_sets, method_files, named_sets
+from .tables import format_table, table1
 
 # %% ../../nbs/tools/evaluate_command.ipynb #c005
+_EXAMPLES = """examples:
+  smfnet_evaluate --ir ir/ --vi vi/ --fused out/                       one method on your own pairs
+  smfnet_evaluate --ir ir/ --vi vi/ --fused a=out1/ --fused b=out2/    two methods, over the pairs that both fused
+  smfnet_evaluate --data TNO/test --fused mine=out/ --report mine.html
+                                   beside Table 1 of the paper and nine measured methods (needs SMFNET_DATA)
+  smfnet_evaluate --ir t/ --vi v/ --fused out/ --stretch 1,99 --resize ir   raw thermal, scored as it was fused"""
+
 def _parser() -> argparse.ArgumentParser:
     "Arguments of `smfnet_evaluate`."
     p = argparse.ArgumentParser('smfnet_evaluate', description="Score fused images with EN SD SF MI SCD VIF "
-        "Qabf AG SSIM, and with Eq29 Eq30 sky if asked. Files are paired by stem; any image formats, grey or colour "
-        "(scored by luma).")
+        "Qabf AG SSIM, and with others if asked. Files are paired by stem; any image formats, grey or colour "
+        "(scored by luma).", epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = p.add_argument
     add('--ir', help="folder of infrared images")
     add('--vi', help="folder of visible images")
+    add('--data', metavar='SET[+SET]', help="instead of --ir and --vi: test sets by name, such as TNO/test "
+        "(below SMFNET_DATA), or folders that hold ir/ and vi/, joined by +")
     add('--fused', action='append', metavar='[NAME=]DIR', help="folder of fused images; repeat it to compare methods")
     add('--csv', help="write one row per image to this file")
-    add('--metrics', default='paper', metavar='paper|all|NAME,NAME',
-        help="paper: the nine of the paper (default); all: with Eq29, Eq30 and sky; or names")
+    add('--json', help="write means, ranks and intervals to this file")
+    add('--report', help="write a page with tables, intervals and pictures to this file (.html or .md)")
+    add('--metrics', default='paper', metavar='SET|NAME,NAME',
+        help="paper: the nine of the paper (default); picture: with Eq29, Eq30 and sky; vifb: those of VIFB; "
+             "all; or names")
     add('--minmax', action='store_true',
         help="stretch each fused image to [0, 1] before scoring, as the paper's release does")
+    add('--stretch', metavar='LOW,HIGH',
+        help="percentiles of the infrared that become black and white, as in smfnet_fuse")
+    add('--resize', choices=('ir','vi'), help="resample this source to the size of the other, as in smfnet_fuse")
     add('--workers', type=int, default=None, help="processes (default: one per core, fewer for few images)")
     add('--record', metavar='WEIGHTS', help="instead: fuse and score shipped weights and the baselines on the paper's "
         "test sets (SMFNET_DATA) and record them in results/")
+    add('--others', metavar='CSV', help="instead: score other methods' images (SMFNET_DATA/fused) into this file")
     add('--readme', action='store_true',
         help="instead, or after --record: write the tables of results/ into README.md")
     return p
 
 # %% ../../nbs/tools/evaluate_command.ipynb #c006
-def _run(args) -> None: # args: from `_parser`
-    "What `smfnet_evaluate` does with its arguments."
-    if args.record: score_weights(args.record, workers=2 if args.workers is None else args.workers)
-    if args.readme: print(update_readme())
-    if args.record or args.readme: return
-    lost = [k for k in ('ir','vi','fused') if not getattr(args, k)]
+_ENDINGS = dict(csv=('.csv',), json=('.json',), report=('.html', '.htm', '.md'))
+
+def _check(args) -> None: # args: from `_parser`
+    "What is wrong with the arguments, before anything is scored."
+    lost = [k for k in ('ir','vi') if not getattr(args, k) and not args.data] + ([] if args.fused else ['fused'])
     if lost:
         raise ValueError(f"missing {' '.join('--'+k for k in lost)}; "
                          "smfnet_evaluate --ir DIR --vi DIR --fused DIR (more: --help)")
-    folders = parse_fused(args.fused)
-    if args.csv and Path(args.csv).suffix.lower() != '.csv':
-        raise ValueError(f"--csv {args.csv}: the file should end in .csv")
-    workers = args.workers
-    if workers is None: workers = max(1, min(os.cpu_count() or 1, len(list(Path(args.ir).glob('*')))//8))
-    if workers < 1: raise ValueError(f"--workers must be 1 or more, not {workers}")
-    names = metric_names(args.metrics)
-    fused = folders if len(folders) > 1 else next(iter(folders.values()))
-    rows = evaluate(args.ir, args.vi, fused, metrics=names, minmax=args.minmax, workers=workers,
-                    progress=sys.stderr.isatty(), log=lambda s: print(s, file=sys.stderr))
-    if args.csv: write_rows(args.csv, rows)
-    means = [{**s, 'method':s['method'] or next(iter(folders))} for s in summary(rows)]
-    print(format_table(means, list(names), ['method', 'images'], 'text'))
+    if args.data and (args.ir or args.vi): raise ValueError("give --data or --ir and --vi, not both")
+    for k,ends in _ENDINGS.items():
+        file = getattr(args, k)
+        if file and Path(file).suffix.lower() not in ends:
+            raise ValueError(f"--{k} {file}: the file should end in {' or '.join(ends)}")
+    if args.workers is not None and args.workers < 1:
+        raise ValueError(f"--workers must be 1 or more, not {args.workers}")
+
+def _score(args, methods, names): # args: from `_parser`; method -> folder; metrics
+    "Rows, sets and the first method's files: of named sets, or of two folders."
+    say = lambda s: print(f"smfnet_evaluate: {s}" if s.startswith('hint') else s, file=sys.stderr)
+    n = lambda pairs: max(1, min(os.cpu_count() or 1, pairs//8)) if args.workers is None else args.workers
+    common = dict(metrics=names, minmax=args.minmax, stretch=parse_stretch(args.stretch), resize=args.resize,
+                  progress=sys.stderr.isatty(), log=say)
+    first = next(iter(methods))
+    if args.data:
+        sets = named_sets(args.data)
+        rows = evaluate_sets(sets, methods, workers=n(sum(map(len, sets.values()))), **common)
+        return rows, sets, {d: method_files(p, methods[first], d) for d,p in sets.items()}
+    pairs = match_pairs(args.ir, args.vi)
+    rows = evaluate(args.ir, args.vi, methods, workers=n(len(pairs)), **common)
+    protocol = 'minmax' if args.minmax else 'none'
+    rows = [dict(dataset='images', method=r['method'], protocol=protocol) | r for r in rows]
+    return rows, {'images':pairs}, {'images':match_fused(pairs, methods[first])[0]}
+
+def _run(args) -> None: # args: from `_parser`
+    "What `smfnet_evaluate` does with its arguments."
+    if args.record: score_weights(args.record, workers=2 if args.workers is None else args.workers)
+    if args.others: print(score_others(args.others, workers=args.workers or 1))
+    if args.readme: print(update_readme())
+    if args.record or args.readme or args.others: return
+    _check(args)
+    methods, names = parse_fused(args.fused), metric_names(args.metrics)
+    rows, sets, files = _score(args, methods, names)
+    if args.csv:
+        drop = [] if args.data else ['dataset', 'protocol'] + (['method'] if len(methods) == 1 else [])
+        keep = [{k: v for k,v in r.items() if k not in drop} for r in rows]
+        write_rows(args.csv, [{'name':r['name'], **r} for r in keep])
+    numbers = report_numbers(rows) if args.json or args.report else None
+    if args.json: write_json(args.json, numbers, minmax=args.minmax, stretch=args.stretch, resize=args.resize)
+    if args.report: write_report(args.report, rows, sets, files, numbers=numbers, stretch=parse_stretch(args.stretch))
+    for d in sets:
+        means = summary([r for r in rows if r['dataset'] == d])
+        if args.data: print(f"{d}:\n" + table1([{**s, 'protocol':rows[0]['protocol']} for s in means], d, 'text'))
+        else: print(format_table(means, list(names), ['method', 'images'], 'text'))
     lower = ' and '.join(k for k in LOWER_IS_BETTER if k in names)
     print(f"fused images {PROTOCOLS['minmax' if args.minmax else 'none']}; larger is better"
-          + (f", for {lower} smaller" if lower else '') + ("; * best, + second best" if len(means) > 1 else ''))
+          + (f", for {lower} smaller" if lower else '')
+          + ("; * best, + second best" if len(methods) > 1 or args.data else ''))
+    for file in filter(None, (args.csv, args.json, args.report)): print(f"written: {file}")
 
 def main(
     argv:list[str]|None=None, # arguments; None takes the process's

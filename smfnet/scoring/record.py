@@ -17,7 +17,7 @@ from ..data.datasets import find_pairs
 from ..metrics.paper import full_range
 from ..network.weights import load_model, weights_hash
 from .baselines import BASELINES
-from .score import ALL_METRICS, PROTOCOLS, evaluate_pairs, fuse_checked, match_fused, read_rows, summary, write_rows
+from .score import PROTOCOLS, evaluate_pairs, fuse_checked, match_fused, metric_names, read_rows, summary, write_rows
 from .tables import table1
 from .sets import TESTS, network_method, results_folder, set_name, slug
 
@@ -41,8 +41,8 @@ def record_results(
     date = date or datetime.date.today().isoformat()
     line = dict(zip(FIELDS, (method, (sha256 or '')[:12], protocol, dataset, len(rows), seed, date)))
     mean = summary([{**r, 'method':''} for r in rows])[0]
-    line |= {k: mean.get(k, math.nan) for k in ALL_METRICS}
-    kept = [{k:r[k] for k in ('name',*ALL_METRICS) if k in r} for r in rows]
+    line |= {k: mean.get(k, math.nan) for k in metric_names('picture')}
+    kept = [{k:r[k] for k in ('name', *metric_names('picture')) if k in r} for r in rows]
     write_rows(folder/'images'/f'{slug(dataset)}-{slug(method)}-{protocol}.csv', kept)
     file = folder/'ivf.csv'
     key = lambda r: (r['method'], r['protocol'], r['dataset'])
@@ -128,7 +128,7 @@ def _score_method(
     pairs = find_pairs(dataset, data)
     dataset = set_name(dataset)
     files = _fuse_to(pairs, fused, Path(out)/slug(dataset), progress=progress, label=f'{method} {dataset}')
-    common = dict(metrics='all', workers=workers, progress=progress)
+    common = dict(metrics='picture', workers=workers, progress=progress)
     scored = {k: evaluate_pairs(pairs, f, label=f'scoring {method} {dataset} {k}', **common) for k,f in files.items()}
     return [record_results(rows, method, dataset, protocol=k, **record) for k,rows in scored.items()]
 
@@ -152,7 +152,7 @@ def score_baselines(
         if folder.is_dir():
             pairs = find_pairs(d, data)
             files = match_fused(pairs, folder)[0]
-            rows = evaluate_pairs(pairs, files, metrics='all', label=f'scoring DIDFuse {d}', **common)
+            rows = evaluate_pairs(pairs, files, metrics='picture', label=f'scoring DIDFuse {d}', **common)
             lines.append(record_results(rows, 'DIDFuse', d, results=results))
         if progress: print(f"{d}: baselines recorded", flush=True)
     return lines

@@ -9,14 +9,13 @@ __all__ = ['TESTS', 'slug', 'set_name', 'results_folder', 'named_sets', 'network
 # %% ../../nbs/tools/methods.ipynb #c003
 import re, warnings
 from pathlib import Path
+from tqdm.auto import tqdm
 from ..core.files import data_root, project_root
 from ..data.datasets import DATASETS, find_pairs
 from ..data.scenes.render import scene_pairs
-from ..network.model import SMFNet
-from ..network.weights import load_model
-from ..fusing.api import fuse_batch
+from ..fusing.api import FuseOptions, as_network, fuse_batch
 from .baselines import BASELINES
-from .score import evaluate_pairs, match_fused, parse_fused, summary
+from .score import _score_each, match_fused, parse_fused, summary
 
 # %% ../../nbs/tools/methods.ipynb #c006
 def slug(
@@ -60,7 +59,7 @@ def named_sets(
 
 # %% ../../nbs/tools/methods.ipynb #c012
 def network_method(
-    net, # an `SMFNet`
+    net, # a network, see `load_model`
 ):       # function (ir, vi) -> fused, each (1 h w)
     "A network as a method to score, fused as the command line fuses."
     return lambda ir,vi: fuse_batch(ir[None], vi[None], net)[0]
@@ -69,15 +68,14 @@ def named_methods(
     methods:str|None='average,maximum,laplacian,guided_filter,SMFNet', # joined by commas; None if only `fused` counts
     fused:str|None=None, # folders of fused images, as 'name=folder,name=folder'
     *,
-    weights='ivf',       # of SMFNet: a shipped name, a .safetensors file, or an `SMFNet`
+    weights='ivf',       # of SMFNet: a shipped name, a file, or a network that is loaded already
     device:str='cpu',    # where SMFNet fuses
 ) -> dict:               # name -> function (ir, vi) -> fused, or a folder
     "The methods of a study."
     out = {}
     for m in filter(None, (methods or '').replace(' ', '').split(',')):
         if m == 'SMFNet':
-            net = weights if isinstance(weights, SMFNet) else load_model(weights, device)
-            out[m] = network_method(net)
+            out[m] = network_method(as_network(weights, device))
         elif m in BASELINES: out[m] = BASELINES[m]
         else: raise ValueError(f"method {m!r} is unknown; there are {', '.join(BASELINES)} and SMFNet")
     for m,folder in parse_fused([o for o in (fused or '').split(',') if o]).items():
@@ -94,7 +92,12 @@ def method_files(
 ) -> dict|None:     # name -> file; None if the method has no image of this data set
     "Where a folder method keeps the images of one data set."
     for f in (folder/slug(dataset), folder/dataset.split('/')[0], folder):
-        if f.is_dir() and any(o.is_file() for o in f.iterdir()): return match_fused(pairs, f)[0] or None
+        if not (f.is_dir() and any(o.is_file() for o in f.iterdir())): continue
+        found = match_fused(pairs, f)[0]
+        if not found and f != folder:
+            raise ValueError(f"{f}: no image belongs to a pair of {dataset}; "
+                             f"fused images are found by the sources' stems, such as {pairs[0].name!r}")
+        return found or None
     return None
 
 def evaluate_sets(
@@ -104,8 +107,10 @@ def evaluate_sets(
     metrics='paper',     # see `metric_names`
     minmax:bool=False,   # stretch each fused image first
     workers:int=1,       # processes for the scoring
-    progress:bool=False, # show bars
-    log=warnings.warn,   # function that is given one line for each data set of which a method has no image
+    stretch:tuple[float,float]|None=None, # percentiles of the infrared that become 0 and 1, as it was fused
+    resize:str|None=None,# 'ir' or 'vi': resample that one to the other's size, as it was fused
+    progress:bool=False, # show a bar with the time left
+    log=warnings.warn,   # function that is given one line for each data set of which a method has no image, and hints
 ) -> list[dict]:         # rows: dataset, method, protocol, name, the metrics
     "Score every method on every data set; a method without any image is an error."
     find = lambda f: {d: f if callable(f) else method_files(pairs, f, d) for d,pairs in sets.items()}
@@ -114,12 +119,17 @@ def evaluate_sets(
     if lost:
         raise ValueError(f"no fused image of {', '.join(sets)} for {', '.join(lost)}; "
                          "fused images are found by the sources' stems")
-    common, rows = dict(metrics=metrics, minmax=minmax, workers=workers, progress=progress), []
-    for d,pairs in sets.items():
-        for m,f in files.items():
-            if not f[d]: log(f"{m} has no image of {d} and is left out there"); continue
-            got = evaluate_pairs(pairs, f[d], label=f'{m} {d}', **common)
-            rows += [dict(dataset=d, method=m, protocol='minmax' if minmax else 'none', **r) for r in got]
+    o, rows, seen = FuseOptions(stretch=stretch, resize=resize), [], set()
+    protocol, n = 'minmax' if minmax else 'none', sum(len(sets[d]) for f in files.values() for d in f if f[d])
+    with tqdm(total=n, desc='scoring', unit='image', disable=not progress, leave=False) as bar:
+        for d,pairs in sets.items():
+            for m,f in files.items():
+                if not f[d]: log(f"{m} has no image of {d} and is left out there"); continue
+                bar.set_postfix_str(f'{m} {d}')
+                for r in _score_each(pairs, f[d], metrics, minmax, workers, o, None if d in seen else log):
+                    rows.append(dict(dataset=d, method=m, protocol=protocol, **r))
+                    bar.update()
+                seen.add(d)
     return rows
 
 def means_by_set(

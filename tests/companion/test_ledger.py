@@ -1,7 +1,7 @@
 "The ledger: every number that is cited has an answer, and what an answer claims of the paper's tables and of our measurements is so."
 import re
 import pytest
-from smfnet.companion.ledger import LEDGER, Deviation, ledger_table
+from smfnet.companion.ledger import LEDGER, Deviation, ledger_cards, ledger_search
 from smfnet.core.files import project_root
 from smfnet.scoring.tables import published
 
@@ -25,11 +25,13 @@ def test_links_arrive():
             assert page.is_file(), f'{e.tag}: {path}'
             if anchor: assert f'id=\\"{anchor}\\"' in page.read_text(encoding='utf-8'), f'{e.tag}: {path}#{anchor}'
 
-def test_table_escapes_bars_and_anchors_each_row():
-    one = ledger_table([Deviation(7, 'losses', 'Eq. 1', 'a', '–', '|b|', 'c', 'd')])
-    assert one.splitlines()[-1] == r'| <a id="d-07"></a>D-07 | Eq. 1 | a | – | \|b\| | c | d |'
-    assert [l.replace(r'\|','').count('|') for l in one.splitlines()] == [8,8,8]
-    assert ledger_table(LEDGER).count('<a id="d-') == len(LEDGER)
+def test_cards_are_anchored_and_leave_out_what_there_is_not():
+    one = ledger_cards([Deviation(7, 'losses', 'Eq. 1', 'a', '–', '|b|', 'c', 'd')])
+    assert one.splitlines() == ['<div class="smf-card" id="d-07">', '', '**D-07** · Eq. 1', '', '- **printed**: a', '- **here**: |b|', '- **why**: c', '- **shown in**: d', '', '</div>']
+    assert ledger_cards(LEDGER).count('<div class="smf-card" id="d-') == len(LEDGER)
+
+def test_search_field_filters_cards():
+    assert 'type="search"' in ledger_search() and '.smf-card' in ledger_search() and '/\\s+/' in ledger_search()
 
 def pick(table, **k): return [r for r in published(table) if all(r[a] == b for a,b in k.items())]
 

@@ -25,6 +25,10 @@ def test_no_gpu_is_said(monkeypatch):
     for d in ('cuda', 'cuda:1'):
         with pytest.raises(ValueError, match='sees no GPU; use device'): get_device(d)
 
+@pytest.mark.parametrize('device', ['meta', *(d for d in ('mps','xpu') if not getattr(getattr(torch, d, None), 'is_available', lambda: False)())])
+def test_a_device_that_this_torch_has_not_is_said(device):
+    with pytest.raises(ValueError, match=f"device '{device}' was asked for, but this torch cannot compute on it"): get_device(device)
+
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='the setting is of glibc, on Linux')
 def test_kept_memory_is_not_faulted_in_again():
     "In a process of its own: the setting cannot be taken back."

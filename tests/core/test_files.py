@@ -1,7 +1,7 @@
 "Where data lie, and files that are whole or absent."
-import hashlib, os, stat
+import hashlib, io, os, stat, sys
 import pytest
-from smfnet.core.files import atomic_path, data_root, file_hash, project_root, sweep_stale
+from smfnet.core.files import atomic_path, data_root, file_hash, print_anything, project_root, sweep_stale
 
 def names(folder): return sorted(p.name for p in folder.iterdir())
 
@@ -73,3 +73,30 @@ def test_hash(tmp_path):
     data = os.urandom(2**20 + 17)                          # more than one block
     (tmp_path/'a').write_bytes(data)
     assert file_hash(tmp_path/'a') == file_hash(str(tmp_path/'a')) == hashlib.sha256(data).hexdigest()
+
+def test_a_file_system_that_refuses_rights(tmp_path, monkeypatch):
+    "CIFS, exFAT and the like take files but no chmod."
+    def refuse(*args, **kw): raise PermissionError(1, 'Operation not permitted')
+    for where,name in ((os,'chmod'), (os,'fchmod')): monkeypatch.setattr(where, name, refuse)
+    with atomic_path(tmp_path/'a.txt') as part: part.write_text('whole')
+    assert (tmp_path/'a.txt').read_text() == 'whole' and names(tmp_path) == ['a.txt']
+
+@pytest.mark.parametrize('error', [OSError(28, 'No space left on device'), OSError('encoder error -2 when writing image file')])
+def test_a_failure_to_write_names_the_target(tmp_path, error):
+    with pytest.raises(OSError, match='No space|encoder error') as e:
+        with atomic_path(tmp_path/'a.png'): raise error
+    assert e.value.filename == str(tmp_path/'a.png') and e.value.strerror and names(tmp_path) == []
+
+def test_many_targets_are_swept_at_once(tmp_path):
+    for n in ('.a-12345678.png', '.b-12345678.png', '.c-12345678.png', '.a-12345678.jpg', '.a.png'):
+        (tmp_path/n).touch(); os.utime(tmp_path/n, (0, 0))
+    assert {p.name for p in sweep_stale(tmp_path/'a.png', tmp_path/'b.png')} == {'.a-12345678.png', '.b-12345678.png'}
+    assert names(tmp_path) == ['.a-12345678.jpg', '.a.png', '.c-12345678.png']
+
+@pytest.mark.parametrize('encoding', ['ascii', 'cp1252', 'utf-8'])
+def test_what_cannot_be_printed_is_escaped(monkeypatch, encoding):
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, 'stdout', out)
+    print_anything()
+    print('a\udce9×\u65e5', flush=True)
+    assert b'\\udce9' in out.buffer.getvalue()

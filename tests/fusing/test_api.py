@@ -9,7 +9,7 @@ from smfnet.data.pairs import Pair, PairFiles
 from smfnet.data.scenes.render import render_scene
 from smfnet.fusing import api
 from smfnet.fusing.api import FuseOptions, as_network, fuse, fuse_batch, fuse_pair, has_bf16, match_sizes
-from smfnet.fusing.tiles import stream
+from smfnet.fusing.streams import stream
 from smfnet.metrics.paper import full_range
 
 def gap(a, b): return float(np.abs(np.asarray(a, float) - np.asarray(b, float)).max())

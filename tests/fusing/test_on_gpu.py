@@ -5,7 +5,7 @@ from smfnet.data.images import read_image, write_image
 from smfnet.data.scenes.render import scene_pairs
 from smfnet.fusing.api import fuse_batch
 from smfnet.fusing.folders import fuse_folder
-from smfnet.fusing.tiles import stream
+from smfnet.fusing.streams import stream
 from smfnet.network.weights import load_model
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs an NVIDIA GPU')

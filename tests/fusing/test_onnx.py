@@ -9,6 +9,7 @@ from smfnet.fusing.api import fuse_batch
 from smfnet.fusing.cli import main
 from smfnet.fusing.onnx import OnnxNet, _without_notes, export_onnx, need_onnx
 from smfnet.network.model import MODEL_PRESETS, SMFNet
+from smfnet.network.student import StudentConfig, StudentNet
 
 extra = pytest.mark.skipif(not all(map(find_spec, ('onnx','onnxscript','onnxruntime'))), reason='the extra [onnx] is not installed')
 
@@ -21,6 +22,18 @@ def test_onnxruntime_gives_the_same_image(size, tmp_path):
     x,y = torch.rand(2,1,1,*size)
     assert np.abs(fast(x.numpy(), y.numpy()) - fuse_batch(x, y, net).numpy()).max() < 1e-4
     with pytest.raises(ValueError, match=f'{size[1]}×{size[0]} px'): fast(x[...,1:].numpy(), y[...,1:].numpy())
+
+@extra
+def test_a_file_of_the_small_network_takes_every_size(tmp_path):
+    torch.manual_seed(0)
+    net = StudentNet(StudentConfig(dim=8, blocks=2)).eval()
+    for p in (net.gates[2].weight, net.head.weight): torch.nn.init.normal_(p, std=.1)
+    any_size = OnnxNet(export_onnx(net, tmp_path/'net.onnx', (32,48)))
+    for size in ((32,48), (33,51), (17,90), (64,19)):
+        x,y = torch.rand(2,1,1,*size)
+        assert np.abs(any_size(x.numpy(), y.numpy()) - fuse_batch(x, y, net).numpy()).max() < 1e-4
+    assert any_size.size is None
+    with pytest.raises(ValueError, match='of one size'): any_size(x[...,1:].numpy(), y.numpy())
 
 @extra
 def test_what_is_no_onnx_file(net, tmp_path):

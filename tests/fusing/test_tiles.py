@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 from smfnet.data.scenes.render import render_scene
-from smfnet.fusing.tiles import FeatureMap, Sweeps, resize_window, shrink, stream, sweep_base, sweep_branch, sweep_detail, sweep_graph, sweep_pools, taps, tiles, transform
+from smfnet.fusing.tiles import FeatureMap, Sweeps, resize_window, shrink, sweep_base, sweep_branch, sweep_detail, sweep_graph, sweep_pools, taps, tiles, transform
+from smfnet.fusing.streams import stream
 from smfnet.network.blocks import TransformerBlock
 from smfnet.network.fast import ALL
 from smfnet.network.graph import GR, resize

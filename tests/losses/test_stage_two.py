@@ -43,6 +43,19 @@ def test_no_image_meets_both_targets(night, leaves):
     t = two.terms(torch.maximum(ir,vi), ir, vi, leaves())
     assert t['intensity'] == 0 < t['grad']
 
+def test_an_area_gives_way_when_it_is_narrower_than_8_alpha5_pixels(leaves):
+    "60 px of sky and 30 px of wall: .2 and .5 in the infrared image, .8 and .2 in the visible one."
+    row = lambda sky, wall: torch.cat([torch.full((60,),sky), torch.full((30,),wall)]).expand(1,1,16,90)
+    f = leaves()
+    cost = {n: [90*two.terms(o, row(.2,.5), row(.8,.2), f)[k].item() for k in ('intensity','grad')] for n,o in dict(brighter=row(.8,.5), wall=row(.8,.2), sky=row(.2,.5)).items()}
+    assert [v for c in cost.values() for v in c] == pytest.approx([0,2.4, 9,0, 36,2.4], abs=1e-3)
+
+def test_a_negative_keeps_every_edge(night, leaves):
+    "With bars around all gradients (D-47) only the intensity notices."
+    x, f = torch.rand_like(night[0]), leaves()
+    a,b = (two.terms(o, *night, f) for o in (x, 1-x))
+    assert_close(a['grad'], b['grad']); assert (a['intensity'] - b['intensity']).abs() > 1e-3
+
 def test_swapped_modalities_cost_the_same(night, leaves):
     ir,vi = night
     f = leaves(); swap = Features(*(f[i] for i in (1,0,3,2,5,4)))

@@ -297,6 +297,72 @@ def test_options_have_their_own_least_size():
     with pytest.raises(ValueError, match='11×11'): M.SSIM(*[torch.ones(10,10)]*3, window='gaussian')
 
 
+# what pictures score that a reader can work out
+
+def test_by_hand():
+    u8 = lambda *rows: torch.tensor(rows, dtype=torch.uint8)
+    a, b, board = u8([2,4,6,8]), u8([4,2,8,6]), ((torch.arange(8)[:,None] + torch.arange(8)) % 2).float()
+    half, pixel = u8([0,0],[1,1]), u8([0,10])
+    for got, want in (
+        (M.EN(u8([0,0],[128,255])), 1.5),
+        (M.SD(u8([0,0],[2,2])), 1), (M.SD(u8([0,0],[2,2]), ddof=1), math.sqrt(4/3)), (M.SD(torch.tensor([[0.,1.]])), 127.5),
+        (M.SF(u8([0,3],[4,7])), 5), (M.SF(u8([0,3],[4,7]), convention='textbook'), math.sqrt(12.5)), (M.SF(board), 255*math.sqrt(2)),
+        (M.MI(half, half, half.T.contiguous()), math.log(2)), (M.MI(half, half, half.T.contiguous(), base='bits'), 1),
+        (M.SCD(a+b, a, b), 2), (M.SCD((a+b)//2, a, b), 2/math.sqrt(5)),
+        (M.Qabf(pixel, pixel, pixel), .97533), (M.Qabf(pixel//2, pixel, pixel), .97533/2), (M.Qabf(pixel, pixel, pixel, convention='textbook'), .97479),
+        (M.AG(u8([0,3],[4,7])), 5), (M.AG(board), 255*(4*math.sqrt(2)+24)/64),
+        (M.SSIM(*(torch.full((7,7), g, dtype=torch.uint8) for g in (100,50,50))), 1.6),
+    ): assert got == pytest.approx(want, abs=1e-5)
+
+
+def test_vif_of_one_window():
+    "Variances 4 and 2 and covariance 2: ln(4/3) nats of ln 3 arrive; a negative gain or a flat source brings none."
+    v = torch.tensor([4., 2., 2.]).double()
+    assert M._vif_terms(*v).item() == pytest.approx(math.log(4/3)) and M._vif_terms(v[0], v[0], v[0]).item() == pytest.approx(math.log(3))
+    assert M._vif_terms(v[0], v[1], -v[2]) == 0 == M._vif_terms(v[0]*0, v[1], v[2]*0)
+
+
+def test_what_equal_inverted_and_stretched_images_score():
+    f, a, b = torch.randint(0, 256, (3, 45, 48), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    half, flat = f//2, f*0
+    assert [M.VIF(f,f,f), M.SSIM(f,f,f), M.MI(f,f,f)] == pytest.approx([2, 2, 2*M.EN(f, base='nats')], abs=1e-6)
+    assert M.VIF(255-f, f, f) == 0 and M.SSIM(255-f, f, f) < -1 and M.MI(255-f, a, b) == pytest.approx(M.MI(f, a, b))
+    assert 1 < M.VIF(2*half, half, half)/2 < 4 # contrast beyond the source's
+    assert M.SCD(f,f,f) == 0 and M.Qabf(f, flat, flat) == 0 and M.Qabf(f, f, flat) == pytest.approx(.9753, abs=1e-3)
+    assert M.Qabf(a, a, b) > M.Qabf(f, a, b) and M.Qabf(flat, a, b) < .001
+
+
+def test_two_nearly_parallel_edges():
+    "-89 and +89 degrees are 2 apart modulo 180, and 178 apart in the scripts behind the tables."
+    e = lambda deg: (torch.full((1,), 2.).double(), torch.full((1,), math.radians(deg)).double())
+    near = M._edge_preservation(e(0), e(2), 'textbook')
+    torch.testing.assert_close(M._edge_preservation(e(-89), e(89), 'textbook'), near)
+    assert M._edge_preservation(e(-89), e(89)) < 1e-6 < near
+
+
+def test_faint_noise_is_lost_structure_only_without_constants():
+    one = [127 + torch.randint(0, 3, (40,40), generator=torch.Generator().manual_seed(i)).to(torch.uint8) for i in range(3)]
+    assert M.SSIM(*one) < .2 and M.SSIM(*one, data_range=255) > 1.9
+
+
+def test_which_metrics_noise_raises_and_which_it_lowers():
+    y, x = torch.meshgrid(torch.linspace(-1,1,96), torch.linspace(-1,1,128), indexing='ij')
+    ir, vi = .2 + .75*torch.exp(-((x-.3)**2 + (y-.1)**2)/.03), .5 + .2*torch.sin(14*x+3*y) + .15*(y > .2)
+    mean = (ir+vi)/2
+    noisy = (mean + 16/255*torch.randn(mean.shape, generator=torch.Generator().manual_seed(0))).clamp(0,1)
+    clean, spoiled = M.score(mean, ir, vi), M.score(noisy, ir, vi)
+    assert {k for k in clean if spoiled[k] > clean[k]} >= {'EN','SD','SF','AG'} and spoiled['AG'] > 2*clean['AG']
+    assert all(spoiled[k] < clean[k] for k in ('MI','VIF','Qabf','SSIM'))
+
+
+def test_a_stretch_raises_contrast_by_its_gain():
+    y, x = torch.meshgrid(torch.linspace(-1,1,96), torch.linspace(-1,1,128), indexing='ij')
+    f = .3 + .2*torch.exp(-((x-.3)**2 + (y-.1)**2)/.03) + .1*torch.sin(14*x+3*y)
+    for k in ('SD','SF','AG'):
+        f1, f0 = (getattr(M,k)(o) for o in (M.full_range(f), f))
+        assert f1/f0 == pytest.approx((1/(f.max()-f.min())).item(), rel=.03)
+
+
 # a published row: DIDFuse on TNO, Table 1
 
 PUBLISHED = dict(EN=6.8621, SD=46.8716, SF=11.7683, MI=1.6953, Qabf=.4033, AG=6.0095, SSIM=.8414)

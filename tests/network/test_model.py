@@ -89,6 +89,14 @@ def test_exchanged_images_give_exchanged_features():
 
 # fusion layers and decoder
 
+@torch.no_grad()
+def test_only_the_graphs_fusion_tells_the_images_apart(net, pair):
+    "Base and detail are added over the modalities; the graph's maps are concatenated."
+    assert (net(*pair) - net(*pair[[1,0]])).abs().max() > 1e-4
+    torch.manual_seed(0)
+    without = SMFNet(dataclasses.replace(small, graph=False)).eval()
+    assert_close(without(*pair), without(*pair[[1,0]]), atol=1e-5, rtol=0)
+
 def test_base_fusion_keeps_the_sum():
     f, x = FuseBase(16,2), torch.randn(1,16,8,9)
     assert (f(x) - x).abs().max() > 1e-3

@@ -1,4 +1,5 @@
 "The command smfnet_evaluate: tables, files, and one line for each mistake."
+import json
 import subprocess
 import sys
 import pytest
@@ -78,7 +79,7 @@ def test_bad_input_is_one_line(folders, capsys, tmp_path, case):
         ir, vi, fused = (tmp_path / 't' / o for o in 'ivf')
         [write_image(o / '0.png', torch.rand(1, 9, 9)) for o in (ir, vi, fused)]
         word = '0.png: VIF needs images of at least 41×41 pixels'
-    if case == 'metrics': more = ['--metrics', 'EN,PSNR']; word = "'PSNR' is not"
+    if case == 'metrics': more = ['--metrics', 'EN,nine']; word = "'nine' is not"
     if case == 'csv': more = ['--csv', 'x.txt']; word = 'should end in .csv'
     if case == 'lost': more = ['--vi', '']; word = 'missing --vi; smfnet_evaluate --ir DIR'
     code,out,err = call(capsys, '--ir', ir, '--vi', vi, '--fused', fused, *more)
@@ -106,7 +107,7 @@ def test_metrics_are_chosen(folders, capsys, tmp_path):
         '--csv',
         tmp_path / 'o.csv',
     )
-    code,out,_ = call(capsys, *src, '--metrics', 'all')
+    code,out,_ = call(capsys, *src, '--metrics', 'picture')
     assert (
         code == 0
         and (tmp_path / 'o.csv').read_text().split('\n')[0]
@@ -121,3 +122,39 @@ def test_metrics_are_chosen(folders, capsys, tmp_path):
 def test_unknown_weights_are_named(capsys):
     code,out,err = call(capsys, '--record', 'nosuch')
     assert code == 1 and "no shipped weights are called 'nosuch'" in err and out == ''
+
+def test_a_report_with_json(folders, capsys, tmp_path):
+    code,out,err = call(capsys, '--ir', folders/'ir', '--vi', folders/'vi', '--fused', f"a={folders/'avg'}", '--fused', f"b={folders/'max'}",
+                        '--metrics', 'EN,SD,Eq29', '--report', tmp_path/'r.html', '--json', tmp_path/'r.json')
+    assert code == 0, err
+    assert f"written: {tmp_path/'r.html'}" in out
+    got = json.loads((tmp_path/'r.json').read_text())['sets']['images']
+    assert [m['method'] for m in got['means']] == ['a', 'b'] and [d['metric'] for d in got['differences']['b']] == ['EN', 'SD', 'Eq29']
+    assert got['differences']['b'][2]['verdict'] == 'b' # nothing is nearer to the maximum than the maximum
+    page = (tmp_path/'r.html').read_text()
+    assert 'a minus the others' in page and 'data:image/jpeg' in page
+
+def test_named_sets_stand_beside_nothing_unless_they_are_in_table_1(folders, capsys, tmp_path):
+    for k in ('ir', 'vi'): (tmp_path/'mine').mkdir(exist_ok=True); (tmp_path/'mine'/k).symlink_to(folders/k)
+    code,out,err = call(capsys, '--data', tmp_path/'mine', '--fused', folders/'avg', '--metrics', 'EN', '--csv', tmp_path/'o.csv', '--report', tmp_path/'r.md')
+    assert code == 0 and out.startswith('mine:') and 'published' not in out, err
+    assert (tmp_path/'o.csv').read_text().startswith('name,dataset,method,protocol,EN')
+    assert (tmp_path/'r_pictures').is_dir() and '](r_pictures/' in (tmp_path/'r.md').read_text()
+    code,out,err = call(capsys, '--data', tmp_path/'mine', '--ir', folders/'ir', '--fused', folders/'avg')
+    assert code == 1 and 'not both' in err
+
+def test_raw_infrared_is_hinted_at_and_stretched(folders, capsys, tmp_path):
+    import numpy as np
+    from PIL import Image
+    for k in '0123':
+        x = np.asarray(Image.open(folders/'ir'/f'{k}.png')).astype(float)
+        (tmp_path/'raw').mkdir(exist_ok=True)
+        Image.fromarray((20000 + 7*x).astype(np.uint16)).save(tmp_path/'raw'/f'{k}.png')
+    src = '--ir', tmp_path/'raw', '--vi', folders/'vi', '--fused', folders/'avg', '--metrics', 'SSIM'
+    code,out,err = call(capsys, *src)
+    assert code == 0 and 'smfnet_evaluate: hint: ' in err and '0.png spans' in err and '(and 3 more like it)' in err
+    code,out,err = call(capsys, *src, '--stretch', '0,100')
+    assert code == 0 and 'hint' not in err
+    for bad in ('5', '9,1', 'a,b'):
+        code,out,err = call(capsys, *src, '--stretch', bad)
+        assert code == 1 and 'two percentiles' in err

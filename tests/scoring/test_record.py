@@ -12,7 +12,7 @@ from smfnet.network.weights import load_model, save_checkpoint, weights_hash
 from smfnet.scoring import record as R
 from smfnet.scoring.baselines import BASELINES, average, laplacian
 from smfnet.scoring.record import END, START, readme_block, record_results, render_results, score_weights, update_readme
-from smfnet.scoring.score import ALL_METRICS, evaluate_pairs, read_rows, summary
+from smfnet.scoring.score import evaluate_pairs, metric_names, read_rows, summary
 from smfnet.scoring.sets import slug
 from smfnet.scoring.tables import published, wide
 
@@ -30,7 +30,7 @@ def test_recorded_means_are_those_of_the_recorded_images():
         rows = read_rows(ROOT/'results'/'images'/f"{slug(r['dataset'])}-{slug(r['method'])}-{r['protocol']}.csv")
         assert len(rows) == int(r['images']) == len({o['name'] for o in rows})
         mean = summary(rows)[0]
-        for k in ALL_METRICS:
+        for k in metric_names('picture'):
             if k in METRICS or not math.isnan(r.get(k, math.nan)):
                 assert math.isclose(r[k], mean[k], abs_tol=2e-6), (r['method'], r['dataset'], k)
 
@@ -94,13 +94,13 @@ def test_score_weights_end_to_end(tmp_path):
 @pytest.fixture(scope='module')
 def rows():
     pairs = scene_pairs(2, size=(64,80))
-    return {f.__name__: evaluate_pairs(pairs, f, metrics='all') for f in (average, laplacian)}
+    return {f.__name__: evaluate_pairs(pairs, f, metrics='picture') for f in (average, laplacian)}
 
 def test_recording_twice_replaces_the_line_and_keeps_the_others(tmp_path, rows):
     record_results(rows['average'], 'average', 'scenes', results=tmp_path, date='2026-01-01')
     record_results(rows['laplacian'], 'laplacian', 'scenes', sha256='0123456789abcdef', seed=3, results=tmp_path)
     record_results(rows['average'], 'average', 'scenes', results=tmp_path)
-    kept = read_rows(tmp_path/'ivf.csv', 'all')
+    kept = read_rows(tmp_path/'ivf.csv', 'picture')
     assert [(r['method'], r['weights_sha256'], r['images'], r['seed']) for r in kept] == [
         ('average', '', '2', ''),
         ('laplacian', '0123456789ab', '2', '3'),
@@ -123,7 +123,7 @@ def test_lines_of_before_the_picture_measures_are_read_and_kept(tmp_path, rows):
     )
     assert '| old |' in render_results(tmp_path) and 'Eq29 |' not in render_results(tmp_path)
     record_results(rows['average'], 'average', 'scenes', results=tmp_path)
-    new,old = read_rows(tmp_path/'ivf.csv', 'all')
+    new,old = read_rows(tmp_path/'ivf.csv', 'picture')
     assert old['method'] == 'old' and old['VIF'] == 1.5 and math.isnan(old['Eq30']) and new['Eq30'] > 0
     assert 'Eq29 | Eq30' in render_results(tmp_path)
 

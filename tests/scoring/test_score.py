@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from smfnet.data.images import to_bytes, write_image
 from smfnet.data.pairs import list_images, match_pairs
+from smfnet.fusing.api import FuseOptions
 from smfnet.metrics.paper import METRICS
 from smfnet.metrics import paper
 from smfnet.scoring import score as S
@@ -29,10 +30,11 @@ from smfnet.scoring.score import (
 
 def test_names_of_metrics():
     assert metric_names('paper') == METRICS == ('EN','SD','SF','MI','SCD','VIF','Qabf','AG','SSIM')
-    assert metric_names('all') == tuple(ALL_METRICS) == (*METRICS, 'Eq29', 'Eq30', 'sky')
+    assert metric_names('picture') == (*METRICS, 'Eq29', 'Eq30', 'sky') == tuple(ALL_METRICS)[:12]
+    assert metric_names('all') == tuple(ALL_METRICS) and len(metric_names('vifb')) == 13 and set(metric_names('vifb')) <= set(ALL_METRICS)
     assert metric_names('sky, EN') == metric_names(['sky','EN']) == ('sky','EN')
-    for bad in ('PSNR', ['EN','PSNR'], [], ''):
-        with pytest.raises(ValueError, match="'paper', 'all', or some of EN SD"): metric_names(bad)
+    for bad in ('nine', ['EN','nine'], [], ''):
+        with pytest.raises(ValueError, match="'paper', 'picture', 'all', 'vifb', or some of EN SD"): metric_names(bad)
 
 def test_score_is_the_metrics_one_by_one(pairs):
     p = pairs[0]
@@ -135,9 +137,9 @@ def test_missing_and_wrong_images_are_found_before_scoring(pairs, folders, tmp_p
 def test_a_job_refuses_images_of_two_sizes(pairs):
     x = [to_bytes(o) for o in (pairs[0].ir, pairs[0].ir, pairs[0].vi)]
     with pytest.raises(ValueError, match="fused image of 'p' is 89x72 pixels, but its infrared source is 90x72"):
-        S._score_job(('p', x[0][:, 1:], *x[1:], False, METRICS))
+        S._score_job(('p', x[0][:, 1:], *x[1:], False, METRICS, FuseOptions()))
     with pytest.raises(ValueError, match="visible image of 'p' is 90x71 pixels"):
-        S._score_job(('p', *x[:2], x[2][1:], False, METRICS))
+        S._score_job(('p', *x[:2], x[2][1:], False, METRICS, FuseOptions()))
 
 def test_an_image_too_small_for_a_metric_is_named(tmp_path, pairs):
     for k in ('ir','vi','f'): write_image(tmp_path/k/'tiny.png', pairs[0].ir[:,:40])
@@ -231,3 +233,63 @@ def test_scoring_needs_only_the_core():
     code = f"import sys, smfnet.scoring.score, smfnet.scoring.cli; print([m for m in {heavy} if m in sys.modules])"
     r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert r.stdout.strip() == '[]', r.stdout + r.stderr
+
+# raw infrared, other sizes
+
+@pytest.fixture
+def raw(tmp_path, pairs):
+    "Pair 0 with 16-bit infrared that spans 3 % of its scale, the same in kelvins, at half size, and what was fused from it."
+    p = pairs[0]
+    ir = p.ir[0].numpy()
+    for k in ('ir16', 'kelvin', 'small'): (tmp_path/k).mkdir()
+    Image.fromarray((20000 + ir*.03*65535).astype(np.uint16)).save(tmp_path/'ir16'/'a.png')
+    Image.fromarray((290 + 40*ir).astype(np.float32)).save(tmp_path/'kelvin'/'a.tif')
+    Image.fromarray(to_bytes(ir)).resize((45, 36)).save(tmp_path/'small'/'a.png')
+    write_image(tmp_path/'ir8'/'a.png', p.ir)
+    write_image(tmp_path/'vi'/'a.png', p.vi)
+    write_image(tmp_path/'f'/'a.png', average(p.ir, p.vi))
+    return tmp_path
+
+def test_raw_infrared_is_stretched_as_it_was_fused(raw):
+    want = evaluate(raw/'ir8', raw/'vi', raw/'f', stretch=(0, 100))[0]
+    for kind in ('ir16', 'kelvin'):
+        got = evaluate(raw/kind, raw/'vi', raw/'f', stretch=(0, 100))[0]
+        for k in ('VIF', 'SSIM', 'MI'): assert got[k] == pytest.approx(want[k], rel=.02), (kind, k)
+        one = score(raw/'f'/'a.png', next((raw/kind).iterdir()), raw/'vi'/'a.png', stretch=(0, 100))
+        assert one == pytest.approx({k: got[k] for k in one})
+    assert evaluate(raw/'ir16', raw/'vi', raw/'f', log=print)[0]['VIF'] > 1.2*want['VIF'] # a number without a meaning
+
+def test_faint_infrared_is_reported(raw):
+    said = []
+    evaluate(raw/'ir16', raw/'vi', raw/'f', metrics='EN', log=said.append)
+    assert len(said) == 1 and 'a.png spans 2.9 % of its scale' in said[0] and '--stretch 1,99' in said[0]
+    evaluate(raw/'ir16', raw/'vi', raw/'f', metrics='EN', stretch=(1, 99), log=said.append)
+    assert len(said) == 1
+
+def test_sources_of_two_sizes_are_resampled_as_they_were_fused(raw):
+    with pytest.raises(ValueError, match='90x72'): evaluate(raw/'small', raw/'vi', raw/'f')
+    got = evaluate(raw/'small', raw/'vi', raw/'f', resize='ir')[0]
+    assert got['MI'] == pytest.approx(evaluate(raw/'ir8', raw/'vi', raw/'f')[0]['MI'], rel=.3)
+    files = raw/'f'/'a.png', raw/'small'/'a.png', raw/'vi'/'a.png'
+    assert score(*files, resize='ir')['MI'] == pytest.approx(got['MI'])
+    with pytest.raises(ValueError, match="resize must be 'ir' or 'vi'"): score(*files, resize='both')
+
+def test_a_function_fuses_what_is_scored(raw):
+    rows = evaluate_pairs(match_pairs(raw/'kelvin', raw/'vi'), average, stretch=(0, 100))
+    assert rows[0]['VIF'] == pytest.approx(evaluate(raw/'ir8', raw/'vi', raw/'f', stretch=(0, 100))[0]['VIF'], rel=.02)
+
+def test_one_small_image_is_named(tmp_path, pairs):
+    files = [write_image(tmp_path/f'{k}.png', pairs[0].ir[:,:30,:30]) for k in ('fused', 'ir', 'vi')]
+    with pytest.raises(ValueError, match=r'fused.png: VIF needs images of at least 41×41 pixels; these are 30×30'): score(*files)
+
+def test_a_method_without_images_is_named(folders, tmp_path):
+    write_image(tmp_path/'x'/'zz.png', torch.rand(1,72,90))
+    with pytest.raises(ValueError, match='lost: no fused image in .* belongs to a pair'):
+        evaluate(folders/'ir', folders/'vi', {'avg':folders/'avg', 'lost':tmp_path/'x'}, log=print)
+
+def test_names_match_whatever_their_case_and_form(tmp_path, pairs):
+    from smfnet.data.pairs import PairFiles
+    want = {'FLIR_00006':'flir_00006_FUSED.png', 'caf\u00e9':'cafe\u0301_mine.png', '07':'Mine_07.png'}
+    for f in want.values(): write_image(tmp_path/'mine'/f, pairs[0].ir)
+    files = [PairFiles(n, tmp_path/f'{n}.png', tmp_path/f'{n}.jpg') for n in want]
+    assert {k: v.name for k,v in match_fused(files, tmp_path/'mine')[0].items()} == want

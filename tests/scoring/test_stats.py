@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from smfnet.scoring.score import evaluate_pairs
 from smfnet.scoring.baselines import average, laplacian
-from smfnet.scoring.stats import bootstrap, compare, format_comparison
+from smfnet.scoring.stats import bootstrap, compare, format_comparison, rank_correlation, ranks
 
 def test_the_interval_of_many_values_is_the_textbooks():
     d = np.random.default_rng(0).normal(1, 2, 400)
@@ -83,3 +83,27 @@ def test_the_table_names_both_methods():
     text = format_comparison(compare(rows(EN=[2.,3.]), rows(EN=[1.,2.])), 'ours', 'theirs')
     assert text.split('\n')[0] == '| metric | ours | theirs | difference | 95 % interval | ours better in | better |'
     assert text.endswith('| 2 of 2 | ours |')
+
+# ranks
+
+def test_ranks_by_hand():
+    rows = [dict(method=m, name=n, SD=s, Eq29=e) for n in 'xy' for m,s,e in (('a',3.,1.), ('b',2.,2.), ('c',1.,2.))]
+    got = {r['method']: r for r in ranks(rows, ('SD','Eq29'))}
+    assert [got[m]['rank'] for m in 'abc'] == [1, 2.25, 2.75] # in Eq29 less is better; equal values share 2 and 3
+    assert got['b']['SD'] == 2 and got['b']['Eq29'] == 2.5 and got['a']['low'] == got['a']['high'] == 1
+
+def test_ranks_agree_with_scipy():
+    from scipy.stats import rankdata, spearmanr
+    rng = np.random.default_rng(0)
+    rows = [dict(method=m, name=n, SD=float(rng.integers(5)), AG=rng.random()) for m in 'abcd' for n in 'uvwxyz']
+    x = np.array([[[r[k] for r in rows if r['method'] == m] for m in 'abcd'] for k in ('SD','AG')])
+    want = rankdata(-x, axis=1).mean((0,2))
+    assert {r['method']: r['rank'] for r in ranks(rows, ('SD','AG'))} == pytest.approx(dict(zip('abcd', want)))
+    names, c = rank_correlation(rows, ('SD','AG'))
+    each = [spearmanr(x[0,:,i], x[1,:,i])[0] for i in range(6) if np.ptp(x[0,:,i])]
+    assert c[0,1] == pytest.approx(np.mean(each)) and c[0,0] == pytest.approx(1)
+
+def test_ranks_need_two_methods_on_the_same_images():
+    row = lambda m,n: dict(method=m, name=n, SD=1.)
+    for bad in ([row('a','x')], [row('a','x'), row('b','y')], []):
+        with pytest.raises(ValueError, match='at least two methods'): ranks(bad, ('SD',))
