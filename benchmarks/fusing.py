@@ -2,21 +2,27 @@
 
     python benchmarks/fusing.py                      128², 640×480, 1024×768
     python benchmarks/fusing.py --sizes 320x240 --threads 1
+    python benchmarks/fusing.py --compare            ivf, fast, a stand-in for CDDFuse, guided filter, maximum at 640×480 and 1280×1024
     python benchmarks/fusing.py --scaling 0.1 1 8 33 --network smoke --max-memory 1G --threads 1 --clock cpu --write results/fusing.csv
 """
 import argparse, platform, resource, subprocess, sys, tempfile, time
 from pathlib import Path
 import torch
 import torch.nn.functional as F
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from smfnet.core.files import atomic_path
-from smfnet.core.devices import set_seed
+from smfnet.core.devices import get_device, set_seed
 from smfnet.fusing.api import fuse_batch, has_bf16
 from smfnet.fusing.folders import fuse_folder
 from smfnet.network.weights import load_model
 from smfnet.fusing.memory import parse_memory
 from smfnet.data.images import write_image
+from smfnet.network.blocks import TransformerBlock, pointwise
+from smfnet.network.detail import FuseDetail
 from smfnet.network.model import MODEL_PRESETS, SMFNet
+from smfnet.network.student import StudentNet
+from smfnet.scoring.baselines import guided_filter, maximum
 
 CLOCKS = dict(wall=time.perf_counter, cpu=time.process_time)
 clock = CLOCKS['wall']
@@ -41,10 +47,10 @@ def peak(device, dtype=torch.float32):
         with torch.inference_mode(): t.append(best(lambda: F.conv2d(a, b, padding=1), 30))
     return 2*9*64*64*side*side/min(t)/1e9
 
-def operations(h, w):
+def operations(h, w, net=None):
     "GFLOP of one pair, two for a multiply-add, counted on the meta device."
     x = torch.empty(1,1,h,w, device='meta')
-    with FlopCounterMode(display=False) as count, torch.no_grad(): SMFNet().to('meta')(x, x)
+    with FlopCounterMode(display=False) as count, torch.no_grad(): (net or SMFNet()).to('meta')(x, x)
     return count.get_total_flops()/1e9
 
 def machine():
@@ -78,6 +84,54 @@ def folders(model, h, w, n):
     x,y = torch.rand(2,n,1,h,w)
     print(f"batch of {n} pairs {w}×{h}: {n/best(lambda: fuse_batch(x, y, model), 1):.2f} pairs/s", flush=True)
 
+class StandIn(nn.Module):
+    "A network of CDDFuse's published sizes (1.19 M parameters; doi:10.1109/CVPR52729.2023.00572) made of this package's blocks, with random weights."
+    def __init__(self, c=64, heads=8):
+        super().__init__()
+        block = lambda: TransformerBlock(c, heads, 3.)
+        def base(): # its queries, keys and values come from a full 3×3 convolution
+            b = block()
+            b.attn.qkv[1] = nn.Conv2d(3*c, 3*c, 3, padding=1, bias=False)
+            return b
+        self.shallow = nn.Sequential(nn.Conv2d(1, c, 3, padding=1), *(block() for _ in range(4)))
+        self.base, self.fuse_base = base(), base()
+        self.detail, self.fuse_detail = FuseDetail(c, 3), FuseDetail(c, 1)
+        self.decoder = nn.Sequential(pointwise(2*c, c), *(block() for _ in range(4)), nn.Conv2d(c, c//2, 3, padding=1), nn.LeakyReLU(), nn.Conv2d(c//2, 1, 3, padding=1))
+    def forward(self, ir, vi):
+        s = self.shallow(torch.cat([ir,vi]))
+        base, detail = (sum(f(s).chunk(2)) for f in (self.base, self.detail))
+        return torch.sigmoid(self.decoder(torch.cat([self.fuse_base(base), self.fuse_detail(detail)], 1)) + vi)
+
+def compare(sizes, device, repeats):
+    "Time of one pair by several methods, the network's parameters and operations; on a GPU also batches and half precision."
+    device = get_device(device)
+    nets = {name: load_model(name, device) for name in ('ivf','fast')}
+    stand_in = StandIn().eval().to(device, memory_format=torch.channels_last)
+    call = lambda net, **k: lambda x,y: fuse_batch(x, y, net, **k)
+    def whole(x, y):
+        with torch.inference_mode(): return stand_in(x.to(device), y.to(device))
+    methods = {'ivf': call(nets['ivf']), 'CDDFuse-sized': whole, 'fast': call(nets['fast']),
+               'guided filter': lambda x,y: guided_filter(x[0].to(device), y[0].to(device)), 'maximum': lambda x,y: maximum(x[0].to(device), y[0].to(device))}
+    if device.type == 'cuda': methods |= {f'{k}, half': call(n, precision='bf16') for k,n in nets.items()}
+    count = {k: sum(p.numel() for p in n.parameters()) for k,n in (nets | {'CDDFuse-sized': stand_in}).items()}
+    gflop = {'ivf': SMFNet(), 'fast': StudentNet(), 'CDDFuse-sized': StandIn()}
+    print('| method | size | ms per pair | pairs/s | × ivf | parameters | GFLOP |\n|---|---|--:|--:|--:|--:|--:|', flush=True)
+    for size in sizes:
+        w,h = map(int, size.split('x'))
+        x,y = torch.rand(2,1,1,h,w)
+        for name,f in methods.items():
+            f(x[...,:64,:64], y[...,:64,:64])
+            s = best(lambda: f(x, y), repeats if name in ('ivf','CDDFuse-sized') else max(5, repeats))
+            if name == 'ivf': slow = s
+            ops = f'{operations(h, w, gflop[name]):.0f}' if name in gflop else ''
+            print(f"| {name} | {w}×{h} | {1e3*s:.1f} | {1/s:.1f} | {slow/s:.0f} | {count.get(name, '')} | {ops} |", flush=True)
+        if device.type != 'cuda': continue
+        for n in (4,16):
+            x,y = torch.rand(2,n,1,h,w, device=device)
+            for half in ('fp32','bf16'):
+                s = best(lambda: fuse_batch(x, y, nets['fast'], precision=half), max(5, repeats))
+                print(f"| fast, batch of {n}, {half} | {w}×{h} | {1e3*s/n:.1f} | {n/s:.1f} | {slow*n/s:.0f} | | |", flush=True)
+
 def one_size(model, h, w, limit):
     "One row of the scaling table: CSV."
     x,y = torch.rand(2,1,1,h,w)
@@ -106,7 +160,8 @@ def alone(*args):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--sizes', nargs='*', default=['128x128', '640x480', '1024x768'], help='WIDTHxHEIGHT ...')
+    p.add_argument('--sizes', nargs='*', help='WIDTHxHEIGHT ... (default: 128x128 640x480 1024x768)')
+    p.add_argument('--compare', action='store_true', help='several methods in one run; nothing else is then')
     p.add_argument('--scaling', nargs='*', type=float, default=[], help='megapixels at which the time per pixel is measured, 4:3; nothing else is then')
     p.add_argument('--network', default='ivf', choices=('ivf','smoke'), help='for --scaling: the shipped one, or the small one with random weights')
     p.add_argument('--max-memory', default='1G', help='for --scaling')
@@ -125,6 +180,9 @@ def main():
     common = ['--threads', a.threads, '--repeats', a.repeats, '--device', a.device, '--precision', a.precision, '--clock', a.clock]
     if a.scaling: return scaling(a, common)
     set_seed(0)
+    if a.compare:
+        print(f'{machine()}, {a.clock} time', *([torch.cuda.get_device_name()] if torch.cuda.is_available() else []))
+        return compare(a.sizes or ['640x480','1280x1024'], a.device, a.repeats)
     model = SMFNet(MODEL_PRESETS['smoke']).eval() if a.network == 'smoke' else load_model('ivf', a.device)
     if a.one:
         w,h = map(int, a.one.split('x'))
@@ -137,7 +195,7 @@ def main():
     print(f'{machine()}, {a.clock} time')
     if torch.cuda.is_available(): print(torch.cuda.get_device_name())
     print("| size | precision | ms per pair | GFLOP | peak GFLOP/s | share of peak | time × peak, GFLOP | peak memory, MB |\n|---|---|--:|--:|--:|--:|--:|--:|", flush=True)
-    for o in a.sizes: print(alone('--sizes', o, '--bare', *common), flush=True)
+    for o in a.sizes or ['128x128', '640x480', '1024x768']: print(alone('--sizes', o, '--bare', *common), flush=True)
     if a.pairs: folders(model, 240, 320, a.pairs)
 
 if __name__ == '__main__': main()

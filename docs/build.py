@@ -81,11 +81,41 @@ def reader_cells(cells:list[dict]) -> list[dict]:
         out += [{'cell_type': 'markdown', 'id': f"{c.get('id', 'c')}-{i}", 'metadata': {}, 'source': t} for i,t in enumerate(tables)]
     return out
 
+def with_record(cells:list[dict], record:list[dict]) -> list[dict]:
+    """The cells of a run notebook with the outputs of a recorded run, each under the cell that made it; a cell that has changed since stays without. The
+    parameters of the run stand where papermill put them."""
+    source = lambda c: ''.join(c['source'])
+    known = {source(c): c.get('outputs', []) for c in record if c['cell_type'] == 'code'}
+    given = next((source(c) for c in record if 'injected-parameters' in c['metadata'].get('tags', [])), '')
+    out = []
+    for c in cells:
+        out.append({**c, 'outputs': known.get(source(c), [])} if c['cell_type'] == 'code' else c)
+        if 'parameters' in c['metadata'].get('tags', []) and given:
+            said = 'What is shown below is a small run with these parameters:'
+            out += [{'cell_type': 'markdown', 'id': 'recorded', 'metadata': {}, 'source': said},
+                    {'cell_type': 'code', 'id': 'given', 'execution_count': None, 'metadata': {'tags': ['injected-parameters']}, 'source': '\n'.join(given.splitlines()[1:]), 'outputs': []}]
+    return out
+
+def records(name:str) -> dict[str,Path]:
+    "Recorded runs of a run notebook: name of the page -> file. docs/record.py makes them."
+    found = sorted((DOCS/'records').glob(f'{name}.ipynb')) + sorted((DOCS/'records').glob(f'{name}_stage_*.ipynb'))
+    return {p.stem: p for p in found}
+
 def write_notebook(path:Path, out:Path):
-    "Copy a notebook into the sources of the site, for readers, at its place below nbs/."
+    "Copy a notebook into the sources of the site, for readers, at its place below nbs/; a run notebook once for each of its records."
     nb = json.loads(path.read_text(encoding='utf-8'))
+    inner = path.relative_to(ROOT/'nbs')
+    for name,record in (records(path.stem) if len(inner.parts) == 1 else {}).items():
+        cells = with_record(nb['cells'], json.loads(record.read_text(encoding='utf-8'))['cells'])
+        if name != path.stem:
+            title = {'cell_type': 'markdown', 'id': 'title', 'metadata': {}, 'source': f"# {summary(path)[0]}: {name.removeprefix(path.stem)[1:].replace('_', ' ')}\n> The same notebook, one stage on."}
+            first = ''.join(cells[0]['source'])
+            cells = [title, {**cells[0], 'source': re.sub(r'^# .*\n', '', first)}, *cells[1:]]
+            (out/f'{name}.ipynb').parent.mkdir(parents=True, exist_ok=True)
+            (out/f'{name}.ipynb').write_text(json.dumps({**nb, 'cells': reader_cells(cells)}, ensure_ascii=False), encoding='utf-8')
+        else: nb['cells'] = cells
     nb['cells'] = reader_cells(nb['cells'])
-    target = out/path.relative_to(ROOT/'nbs')
+    target = out/inner
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(nb, ensure_ascii=False), encoding='utf-8')
 
@@ -277,11 +307,50 @@ def csv_table(path:Path) -> str:
     rows = [[short(r[j]) for j in keep if j not in same] for r in rows]
     return (f'In all rows {cell(above)}.\n\n' if above else '') + '\n'.join('| ' + ' | '.join(map(cell, r)) + ' |' for r in (rows[0], ['---']*len(rows[0]), *rows[1:])) if rows else ''
 
+def folded(summary:str, text:str) -> str:
+    "Text that a click unfolds."
+    return f'<details><summary>{summary}</summary>\n\n{text}\n\n</details>'
+
+def read_csv(path:Path) -> list[dict]:
+    "Rows of a table; none where there is no file."
+    if not path.is_file(): return []
+    with path.open(encoding='utf-8', newline='') as f: return list(csv.DictReader(f))
+
+def verdicts(results:Path) -> list[str]:
+    """One verdict and one small table for each test set: the paper's row, and the mean ± standard deviation over images of what was measured here with
+    the shipped weights in the paper's protocol."""
+    from statistics import mean, stdev
+    from smfnet.metrics.paper import METRICS
+    from smfnet.scoring.sets import slug
+    from smfnet.scoring.tables import published
+    out = []
+    for d in dict.fromkeys(r['dataset'] for r in read_csv(results/'ivf.csv')):
+        rows, paper = read_csv(results/f'images/{slug(d)}-SMFNet-minmax.csv'), {r['column']: r['value'] for r in published(1) if r['method'] == 'SMFNet' and r['dataset'] == d.split('/')[0]}
+        keys = [k for k in METRICS if rows and k in rows[0] and k in paper]
+        if not keys: continue
+        got = {k: [float(r[k]) for r in rows] for k in keys}
+        above = [k for k in keys if mean(got[k]) >= paper[k]]
+        near = [k for k in keys if k not in above and mean(got[k]) >= .95*paper[k]]
+        text = f"On {len(rows)} pairs the shipped weights reach or pass the published number in {len(above)} of {len(keys)} metrics"
+        text += f" ({', '.join(above)})" if above else ''
+        text += f"; in {len(near)} more they stay within 5 % of it ({', '.join(near)})." if near else '.'
+        table = ['| | ' + ' | '.join(keys) + ' |', '|---|' + '--:|'*len(keys), '| paper | ' + ' | '.join(f'{paper[k]:.2f}' for k in keys) + ' |',
+                 '| measured here | ' + ' | '.join(f'{mean(got[k]):.2f} ± {stdev(got[k]):.2f}' for k in keys) + ' |']
+        out += [f'### {d}', f'<div class="verdict">\n\n{text}\n\n</div>', '\n'.join(table)]
+    return out
+
 def results_page() -> str:
-    "Rendered from results/ alone."
+    "Verdicts first, raw rows folded; rendered from results/ alone."
     from smfnet.scoring.record import render_results
-    others = [f'## {TITLES.get(p.stem, p.stem)}\n\n{csv_table(p)}' for p in sorted((ROOT/'results').glob('*.csv')) if p.stem != 'ivf']
-    return '\n\n'.join(['# Results', 'Every number is read from `results/` when this page is built; how they are made is in [evaluate](nbs/evaluate.ipynb).', '## Infrared and visible', render_results(), *others])
+    how = 'Mean ± standard deviation over images. Each fused image is stretched to [0, 1] first, as the paper\'s release does; larger is better in every column.'
+    other = dict(mif='[what came out on medical images](nbs/evidence/medical.ipynb)', ablation='[what the ablation says](nbs/evidence/ablation.ipynb)',
+                 detection='[whether fused images help machines](nbs/evidence/machines.ipynb)', segmentation='[whether fused images help machines](nbs/evidence/machines.ipynb)')
+    others = []
+    for p in sorted((ROOT/'results').glob('*.csv')):
+        if p.stem == 'ivf': continue
+        others += [f'## {TITLES.get(p.stem, p.stem)}', *([f'Read {other[p.stem]}.'] if p.stem in other else []), folded('rows, as recorded', csv_table(p))]
+    top = ['# Results', 'Every number is read from `results/` when this page is built; how they are made is in [evaluate](nbs/evaluate.ipynb). Which differences can be trusted, with pictures: [results, examined](nbs/evidence/results.ipynb).', '## Infrared and visible', how]
+    return '\n\n'.join([*top, *verdicts(ROOT/'results'), folded('every method, both protocols', render_results()), *others])
 
 def gallery_page(out:Path, data:str|None, side:int=224) -> str:
     "One pair of each data set that is at hand, fused now by the shipped weights."
@@ -313,17 +382,23 @@ def picture(x, path:Path):
     im = Image.fromarray(to_bytes(x))
     im.resize((2*im.width, 2*im.height), Image.LANCZOS).save(path, quality=82, method=6)
 
-def front_pictures(out:Path) -> dict:
-    "The pictures of the first page, fused now by the shipped weights: name -> file below `out`; and who made them."
+def front_pictures(out:Path, old:Path|None=None) -> dict:
+    "Make the pictures of the first page below `out`, fused by the shipped weights; those of an earlier build `old` are kept while the weights are the same."
     from smfnet.data.examples import EXAMPLE_CREDIT, EXAMPLES, example_pair
     from smfnet.fusing.api import fuse_pair
-    from smfnet.network.weights import load_model
+    from smfnet.core.files import file_hash
+    from smfnet.network.weights import load_model, weights_path
+    about, key = dict(credit=EXAMPLE_CREDIT, names=list(EXAMPLES), what=EXAMPLES), file_hash(weights_path('ivf'))
+    if old and (old/'front/weights').is_file() and (old/'front/weights').read_text() == key:
+        shutil.copytree(old/'front', out/'front')
+        return about
     (out/'front').mkdir()
+    (out/'front/weights').write_text(key)
     net = load_model('ivf', 'cpu')
     for n in EXAMPLES:
         p = example_pair(n)
         for k,x in dict(ir=p.ir, vi=p.vi, fused=fuse_pair(p, net)).items(): picture(x, out/f'front/{n}-{k}.webp')
-    return dict(credit=EXAMPLE_CREDIT, names=list(EXAMPLES), what=EXAMPLES)
+    return about
 
 def before_after(front:dict) -> str:
     "The picture of the first page: one source on the left of a divider, the fused image on its right."
@@ -359,8 +434,8 @@ def sync(made:Path, out:Path):
         (out/k).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(made/k, out/k)
 
-def gather(out:Path, data:str|None=None):
-    "Write the sources of the site into `out`, which is new."
+def gather(out:Path, data:str|None=None, old:Path|None=None):
+    "Write the sources of the site into `out`, which is new; `old` are those of an earlier build."
     for d in ('nbs', 'api', 'docs/images'): (out/d).mkdir(parents=True)
     notebooks = sorted(p.relative_to(ROOT/'nbs').as_posix() for p in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
     for n in notebooks: write_notebook(ROOT/'nbs'/n, out/'nbs')
@@ -372,7 +447,7 @@ def gather(out:Path, data:str|None=None):
     lines = ['- [smfnet](smfnet.md): what `import smfnet` gives', *(f'- [{r}]({r}.md): {ROOMS.get(r, r).lower()}' for r in rooms)]
     api['index'] = '\n'.join(['# Reference', '', 'One page for each module. Rooms stand in the order of their imports.', '', *lines, '', toctree(None, ['smfnet', *rooms])])
     for m,t in api.items(): (out/f'api/{m}.md').write_text(t, encoding='utf-8')
-    front = front_pictures(out)
+    front = front_pictures(out, old)
     index = (DOCS/'index.md').read_text(encoding='utf-8').replace('<!-- before-after -->', before_after(front)).replace('<!-- clone -->', clone_line())
     guides = {f'guides/{p.name}': p.read_text(encoding='utf-8').replace('<!-- clone -->', clone_line()) for p in sorted((DOCS/'guides').glob('*.md'))}
     texts = {'start.md': start_page(), 'equations.md': equations_page(modules), 'results.md': results_page(), 'gallery.md': gallery_page(out, data)}
@@ -386,19 +461,29 @@ def gather(out:Path, data:str|None=None):
         (out/n).parent.mkdir(exist_ok=True)
         (out/n).write_text(t, encoding='utf-8')
     trees = [toctree('Start', ['guides/fuse_yours', 'guides/train_yours', 'start', 'results', 'gallery', 'MODEL_CARD'])]
+    order['Notebooks to run'] = [m for n in order['Notebooks to run'] for m in dict.fromkeys((n, *(f'{k}.ipynb' for k in records(n[:-6]))))]
     for t,names in order.items(): trees.append(toctree(t, list(shelf) if t == 'Tools' else [f'nbs/{n[:-6]}' for n in names]))
     trees.append(toctree('Look up', ['equations', 'api/index', 'CONTRIBUTING', 'CHANGELOG']))
     (out/'index.md').write_text(index + '\n' + '\n'.join(trees), encoding='utf-8')
+
+def finish(out:Path):
+    "What Sphinx does not do: the pictures of the first page, and a theme without its icon library, of which smfnet.css draws the few that are shown."
+    shutil.copytree(out/'src/front', out/'html/front', dirs_exist_ok=True)
+    (out/'html/_static/scripts/fontawesome.js').write_text('/* left out: the icons are drawn by smfnet.css */\n')
+    css = out/'html/_static/styles/pydata-sphinx-theme.css'
+    css.write_text(re.sub(r'(?:\.fa-[\w-]+(?:,|(?=\{)))+\{--fa:[^}]*\}|@font-face\{[^}]*Font ?Awesome[^}]*\}', '', css.read_text(encoding='utf-8')), encoding='utf-8')
+    for p in (out/'html').rglob('*.map'): p.unlink()
+    shutil.rmtree(out/'html/_static/vendor/fontawesome', ignore_errors=True)
 
 def build(out:Path, data:str|None=None) -> int:
     "Gather and build; a warning is an error. Returns Sphinx's exit status."
     os.environ.setdefault('MPLBACKEND', 'agg')
     with tempfile.TemporaryDirectory() as made:
-        gather(Path(made)/'src', data)
+        gather(Path(made)/'src', data, out/'src')
         sync(Path(made)/'src', out/'src')
     from sphinx.cmd.build import main
     status = main(['-q', '-W', '--keep-going', '-b', 'html', '-d', str(out/'doctrees'), '-c', str(DOCS), str(out/'src'), str(out/'html')])
-    if status == 0: shutil.copytree(out/'src/front', out/'html/front', dirs_exist_ok=True)
+    if status == 0: finish(out)
     return status
 
 if __name__ == '__main__':

@@ -9,6 +9,7 @@ project, author, release = ini['lib_name'], ini['author'], ini['version']
 project_copyright = ini['copyright']
 extensions = ['myst_nb']
 exclude_patterns = ['_static']
+templates_path = [str(here/'_templates')]
 
 nb_execution_mode = 'off'      # the outputs that the repository holds are shown
 nb_ipywidgets_js = {}          # widgets need a kernel; their scripts would come from the network

@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
 from ..data.images import to_bytes
 
 # %% ../../nbs/tools/figure2.ipynb #c006
@@ -27,25 +26,32 @@ class Node:
     outs:list = field(default_factory=list)     # tensors (b c h w)
     @property
     def kind(self) -> str: # the class, under the name that the paper's pages give it
-        return next((c.__name__ for c in type(self.module).__mro__ if not c.__name__.startswith('_')), '') if self.module is not None else ''
+        names = (c.__name__ for c in type(self.module).__mro__ if not c.__name__.startswith('_'))
+        return '' if self.module is None else next(names)
     @property
-    def last(self) -> str: return self.name.rsplit('.', 1)[-1]
+    def last(self) -> str: # 'base', or 'base.0' of parts that are numbered
+        return '.'.join(self.name.split('.')[-2 if self.name[-1].isdigit() else -1:])
     @property
     def shape(self) -> tuple: return tuple(self.outs[0].shape[1:]) if self.outs else ()
 
 _THROUGH = {'chunk', 'split', 'unbind', '__getitem__', 'contiguous', 'to', 'float', 'detach', 'requires_grad_'}
-_SIGNS = {'add': '+', '__add__': '+', 'iadd': '+', '__iadd__': '+', '__radd__': '+', 'cat': 'cat', 'concat': 'cat', 'maximum': 'max', 'mul': '×'}
-_maps = lambda o: [x for x in tree_leaves(o) if isinstance(x, Tensor) and x.ndim == 4]
+_SIGNS = {'maximum': 'max', 'mul': '×'} | dict.fromkeys(('add','__add__','__radd__','iadd','__iadd__'), '+')
+def _maps(o) -> list[Tensor]: # the tensors (b c h w) in lists, tuples and dictionaries
+    if isinstance(o, dict): o = list(o.values())
+    if isinstance(o, (list,tuple)): return [x for k in o for x in _maps(k)]
+    return [o] if isinstance(o, Tensor) and o.ndim == 4 else []
 
+# %% ../../nbs/tools/figure2.ipynb #c007
 class _Follow(TorchFunctionMode):
     "Notes who wrote each tensor."
     def __init__(self):
         super().__init__()
         self.nodes, self.writer, self.keep, self.inside, self.groups = [], {}, [], 0, ['']
     def wrote(self, node, out):
-        for x in _maps(out): self.writer[id(x)] = node; self.keep.append(x) # kept: an id is of use while its tensor lives
+        for x in _maps(out): self.writer[id(x)] = node
+        self.keep += _maps(out) # an id is of use while its tensor lives
     def add(self, name, module, read, out):
-        node = Node(name, module, self.groups[-1], outs=[o for o in _maps(out)])
+        node = Node(name, module, self.groups[-1], outs=_maps(out))
         for x in read:
             if (k := self.writer.get(id(x))) is not None: node.sources[k] = node.sources.get(k, 0) + len(x)
         self.nodes.append(node); self.wrote(node, out)
@@ -58,7 +64,7 @@ class _Follow(TorchFunctionMode):
         else: self.add(_SIGNS.get(name, name), None, read, out)
         return out
 
-# %% ../../nbs/tools/figure2.ipynb #c007
+# %% ../../nbs/tools/figure2.ipynb #c008
 def _hooks(follow:_Follow, name:str, module:nn.Module, opened:bool) -> list:
     "Hooks that note a part; of an opened one, only that it is entered and left."
     read = []
@@ -70,8 +76,10 @@ def _hooks(follow:_Follow, name:str, module:nn.Module, opened:bool) -> list:
         if opened: follow.groups.pop(); return
         follow.inside -= 1
         if not follow.inside: follow.add(name, module, read, out)
-    return [module.register_forward_pre_hook(before, with_kwargs=True), module.register_forward_hook(after, with_kwargs=True)]
+    return [module.register_forward_pre_hook(before, with_kwargs=True),
+            module.register_forward_hook(after, with_kwargs=True)]
 
+# %% ../../nbs/tools/figure2.ipynb #c009
 @torch.no_grad()
 def trace(
     net:nn.Module,  # a network that takes (ir, vi, stage)
@@ -83,10 +91,13 @@ def trace(
 ) -> list[Node]:    # in the order in which they were met; the last is the output
     "Run a pair through and note what each part reads and writes."
     follow, parts, hooks = _Follow(), dict(net.named_modules()), []
-    if unknown := [o for o in opened if o not in parts]: raise ValueError(f"the network has no part {', '.join(unknown)}")
+    unknown = [o for o in opened if o not in parts]
+    if unknown: raise ValueError(f"the network has no part {', '.join(unknown)}")
+    def parent(name): # the part that calls this one; a list of parts calls none
+        above = name.rpartition('.')[0]
+        return parent(above) if isinstance(parts[above], nn.ModuleList) else above
     for name,m in parts.items():
-        parent = name.rpartition('.')[0]
-        if name and (name in opened or parent in opened or not parent): hooks += _hooks(follow, name, m, name in opened)
+        if name and (name in opened or parent(name) in (*opened, '')): hooks += _hooks(follow, name, m, name in opened)
     for name,x in (('ir',ir), ('vi',vi)): follow.add(name, None, [], x)
     try:
         with follow: out = net(ir, vi, stage)
@@ -98,7 +109,7 @@ def trace(
         if (n := todo.pop()) not in used: used.add(n); todo += n.sources
     return [n for n in follow.nodes if n in used]
 
-# %% ../../nbs/tools/figure2.ipynb #c013
+# %% ../../nbs/tools/figure2.ipynb #c015
 _BOX, _GAP = (132, 92), 22 # size of a part, and the space between columns, px
 
 def _columns(nodes:list[Node]) -> dict: # node -> (number of parts before it, number of operations since)
@@ -108,6 +119,9 @@ def _columns(nodes:list[Node]) -> dict: # node -> (number of parts before it, nu
         before = max((at[k] for k in n.sources), default=(-1,0))
         step = n.module is not None or not n.sources or n is nodes[-1]
         at[n] = (before[0]+1, 0) if step else (before[0], before[1]+1)
+    for n in nodes: # a part outside of all frames stands as near to its readers as it can
+        late = min((at[r][0] - (at[r][1] == 0) for r in nodes if n in r.sources), default=0)
+        if n.module is not None and not n.group: at[n] = (max(late, at[n][0]), 0)
     return at
 
 def _size(o, last) -> tuple[int,int]: # (width, height) px
@@ -115,6 +129,7 @@ def _size(o, last) -> tuple[int,int]: # (width, height) px
     if isinstance(o, tuple): return 0, 14
     return _BOX if o.module is not None or not o.sources or o is last else (34, 34)
 
+# %% ../../nbs/tools/figure2.ipynb #c016
 def _places(nodes:list[Node]) -> tuple[dict,dict,int,int]: # centres, ways of the arrows, width, height
     "Where each node stands, and through which points each arrow passes."
     at, last = _columns(nodes), nodes[-1]
@@ -135,9 +150,9 @@ def _places(nodes:list[Node]) -> tuple[dict,dict,int,int]: # centres, ways of th
     ways = {(k,n): [tuple(pos[(k,n),key]) for key in keys if ((k,n),key) in pos] for n in nodes for k in n.sources}
     return centre, ways, x - _GAP + 10, max(p[1] + _size(o,last)[1]/2 for (o,_),p in pos.items()) + 12
 
-# %% ../../nbs/tools/figure2.ipynb #c014
+# %% ../../nbs/tools/figure2.ipynb #c017
 def _spread(keys, rows, pos, last):
-    "Heights: each node near the mean of its sources and readers, none on another; an arrow over many columns below all."
+    "Heights: each node near its sources and readers, none on another; an arrow over many columns below all."
     column = {o: k for k in keys for o in rows[k] if not isinstance(o, tuple)}
     passes = {o: [k for k in keys if o in rows[k]] for k in keys for o in rows[k] if isinstance(o, tuple)}
     low = {o for o,k in passes.items() if len(k) > 3}
@@ -158,7 +173,7 @@ def _spread(keys, rows, pos, last):
         deep = max(pos[o,k][1] for k in passes[o])
         for k in passes[o]: pos[o,k][1] = deep
 
-# %% ../../nbs/tools/figure2.ipynb #c016
+# %% ../../nbs/tools/figure2.ipynb #c019
 def _thumb(x:Tensor, size:tuple[int,int]) -> str: # href of a small picture
     "The mean size of the channels of one item (c h w), or an image (1 h w) as it is."
     x = x.float()
@@ -169,25 +184,31 @@ def _thumb(x:Tensor, size:tuple[int,int]) -> str: # href of a small picture
     Image.fromarray(to_bytes(x.clamp(0, 1))).resize(size, Image.BOX).save(out, 'webp', quality=60)
     return f'data:image/webp;base64,{base64.b64encode(out.getvalue()).decode()}'
 
+# %% ../../nbs/tools/figure2.ipynb #c020
+def _text(x:float, y:float, what:str, style:str='') -> str:
+    "A line of text, centred."
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="middle" {style}>{html.escape(what)}</text>'
+
+# %% ../../nbs/tools/figure2.ipynb #c021
 def _part(n:Node, x:float, y:float, lit:bool) -> str:
     "One part or image."
     w,h = _BOX
-    fill, edge = ('#FFE8A3','#D55E00') if lit else ('#EEF3F8','#7A8794') if n.module is not None else ('#FFFFFF','#7A8794')
     kind = n.kind
+    fill, edge = ('#FFE8A3','#D55E00') if lit else ('#EEF3F8' if kind else '#FFFFFF', '#7A8794')
     count = sum(p.numel() for p in n.module.parameters()) if kind else 0
     under = '×'.join(map(str, n.shape)) + (f' · {count/1000:.0f} k' if count else '')
-    pictures = [o for t in n.outs for o in t][:2] if n.name != '' else []
+    pictures, top = [o for t in n.outs for o in t][:2], y-h/2
     pw = 56 if len(pictures) > 1 else 76
     left = x - (pw*len(pictures) + 4*(len(pictures)-1))/2
-    img = ''.join(f'<image x="{left+i*(pw+4):.1f}" y="{y-h/2+30:.1f}" width="{pw}" height="44" preserveAspectRatio="none" href="{_thumb(o,(pw,44))}"/>'
-                  for i,o in enumerate(pictures))
-    about = html.escape(next((c.__doc__ for c in type(n.module).__mro__ if c.__doc__), n.name) if kind else n.name)
-    return (f'<g><title>{about}</title><rect x="{x-w/2:.1f}" y="{y-h/2:.1f}" width="{w}" height="{h}" rx="7" fill="{fill}" stroke="{edge}" '
-            f'stroke-width="{3 if lit else 1}"/>{img}<text x="{x:.1f}" y="{y-h/2+13:.1f}" text-anchor="middle" font-weight="bold">{html.escape(n.last)}</text>'
-            f'<text x="{x:.1f}" y="{y-h/2+25:.1f}" text-anchor="middle" font-size="10">{html.escape(kind)}</text>'
-            f'<text x="{x:.1f}" y="{y+h/2-5:.1f}" text-anchor="middle" font-size="10">{under}</text></g>')
+    img = ''.join(f'<image x="{left+i*(pw+4):.1f}" y="{top+30:.1f}" width="{pw}" height="44" '
+                  f'preserveAspectRatio="none" href="{_thumb(o,(pw,44))}"/>' for i,o in enumerate(pictures))
+    docs = (c.__doc__ for c in type(n.module).__mro__ if c.__doc__)
+    return (f'<g><title>{html.escape(next(docs, n.name) if kind else n.name)}</title>'
+            f'<rect x="{x-w/2:.1f}" y="{top:.1f}" width="{w}" height="{h}" rx="7" fill="{fill}" stroke="{edge}" '
+            f'stroke-width="{3 if lit else 1}"/>{img}' + _text(x, top+13, n.last, 'font-weight="bold"')
+            + _text(x, top+25, kind, 'font-size="10"') + _text(x, y+h/2-5, under, 'font-size="10"') + '</g>')
 
-# %% ../../nbs/tools/figure2.ipynb #c017
+# %% ../../nbs/tools/figure2.ipynb #c022
 def _arrow(way:list, images:int) -> str:
     "A smooth line through some points; two lines for two images."
     out = []
@@ -206,17 +227,17 @@ def _is_lit(n:Node, lit) -> bool:
     if isinstance(lit, type): return any(isinstance(m, lit) for m in n.module.modules())
     return f'{n.name}.'.startswith(f'{lit}.') or f'{lit}.'.startswith(f'{n.name}.')
 
-# %% ../../nbs/tools/figure2.ipynb #c018
+# %% ../../nbs/tools/figure2.ipynb #c023
 def _groups(nodes:list[Node], centre:dict) -> str:
     "A frame around the children of an opened part."
     out = []
     for g in dict.fromkeys(n.group for n in nodes if n.group):
-        inside = [n for n in nodes if f'{n.group}.'.startswith(f'{g}.')]
-        half = lambda n: (_BOX[0]/2, _BOX[1]/2) if n.module is not None else (17, 17)
-        x0,x1 = min(centre[n][0]-half(n)[0] for n in inside)-7, max(centre[n][0]+half(n)[0] for n in inside)+7
-        y0,y1 = min(centre[n][1]-half(n)[1] for n in inside)-17, max(centre[n][1]+half(n)[1] for n in inside)+6
-        out.append(f'<rect x="{x0:.0f}" y="{y0:.0f}" width="{x1-x0:.0f}" height="{y1-y0:.0f}" rx="9" fill="#000" fill-opacity=".03" stroke="#9AA5B1" '
-                   f'stroke-dasharray="4 3"/><text x="{x0+6:.0f}" y="{y0+12:.0f}" font-size="11" fill="#5A6672">{html.escape(g)}</text>')
+        inside = [(*centre[n], *(o/2 for o in _size(n, nodes[-1]))) for n in nodes if f'{n.group}.'.startswith(f'{g}.')]
+        x0,x1 = min(x-w for x,y,w,h in inside)-7, max(x+w for x,y,w,h in inside)+7
+        y0,y1 = min(y-h for x,y,w,h in inside)-17, max(y+h for x,y,w,h in inside)+6
+        out.append(f'<rect x="{x0:.0f}" y="{y0:.0f}" width="{x1-x0:.0f}" height="{y1-y0:.0f}" rx="9" fill="#000" '
+                   f'fill-opacity=".03" stroke="#9AA5B1" stroke-dasharray="4 3"/>'
+                   f'<text x="{x0+6:.0f}" y="{y0+12:.0f}" font-size="11" fill="#5A6672">{html.escape(g)}</text>')
     return ''.join(out)
 
 class Drawing:
@@ -225,7 +246,7 @@ class Drawing:
     def _repr_html_(self) -> str: return f'<div style="overflow-x:auto">{self.svg}</div>'
     def __repr__(self) -> str: return self.text
 
-# %% ../../nbs/tools/figure2.ipynb #c019
+# %% ../../nbs/tools/figure2.ipynb #c024
 def figure2(
     net:nn.Module,  # a network that takes (ir, vi, stage)
     ir:Tensor,      # infrared (1 1 h w) in [0, 1]
@@ -245,8 +266,10 @@ def figure2(
     for n in nodes:
         x,y = centre[n]
         if half(n) > 20: body.append(_part(n, x, y, _is_lit(n, lit))); continue
-        body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="15" fill="#fff" stroke="#7A8794"/><text x="{x:.1f}" y="{y+4:.1f}" text-anchor="middle">{n.name}</text>')
+        body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="15" fill="#fff" stroke="#7A8794"/>' + _text(x, y+4, n.name))
     arrows = '; '.join(f"{n.last} reads {', '.join(k.last for k in n.sources)}" for n in nodes if n.sources)
     text = f'The network as traced, stage {stage}: {arrows}.'
-    return Drawing(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{html.escape(text)}" '
-                   f'style="width:100%;min-width:640px;max-width:{width:.0f}px;background:#fff;font:12px sans-serif" fill="#111">{"".join(body)}</svg>', text)
+    size = f'width:100%;min-width:640px;max-width:{width:.0f}px'
+    return Drawing(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" role="img" '
+                   f'aria-label="{html.escape(text)}" style="{size};background:#fff;font:12px sans-serif" fill="#111">'
+                   f'{"".join(body)}</svg>', text)

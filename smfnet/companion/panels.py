@@ -44,10 +44,12 @@ def _wide(px:int) -> W.Layout:
 
 def _picture(
     name:str, # class of the element in the page
+    label:str,# what it shows, for those who do not see it
 ) -> W.Image:
     "An empty picture that fits its window."
     layout = W.Layout(max_width='100%', height='auto', object_fit='contain')
-    return W.Image(value=to_png(np.ones((1,1), np.float32)), format='png', layout=layout).add_class(name)
+    empty = to_png(np.ones((1,1), np.float32))
+    return W.Image(value=empty, format='png', layout=layout, tooltip=label).add_class(name)
 
 def _message(
     text,            # what to say: a string or an exception
@@ -78,7 +80,8 @@ class WeightSliders:
         def slider(k, l):
             lo,step,digits = (1.01,.01,'.2f') if k == 'delta' else (0.,.5,'.1f')
             s = W.FloatSlider(getattr(OurLossWeights(), k), min=lo, max=l.top, step=step, description=l.symbol,
-                              readout_format=digits, style=dict(handle_color=colours[k]), layout=_wide(360))
+                              readout_format=digits, style=dict(handle_color=colours[k]), layout=_wide(360),
+                              tooltip=f'{l.symbol}: {l.short}')
             s.observe(lambda _: self.changed(k), names='value')
             return s
         self.sliders = {k: slider(k, l) for k,l in LETTERS.items()}
@@ -133,7 +136,8 @@ class PairChooser:
         self.time = W.Dropdown(options=TIMES, value='night', description='time', layout=_wide(200))
         upload = lambda text: W.FileUpload(accept='image/*', description=text, layout=W.Layout(width='auto'))
         self.files = [upload('infrared …'), upload('visible …')]
-        self.status, self.uploads, self.image = W.HTML(), _row(*self.files), _picture('smf-pair')
+        self.status, self.uploads = W.HTML(), _row(*self.files)
+        self.image = _picture('smf-pair', 'The chosen pair: infrared left, visible right')
         self.image.layout.width = '484px'
         for o in (self.source, self.number, self.time, *self.files): o.observe(lambda _: self.load(), names='value')
         self.box = W.VBox([_row(self.source, self.number, self.time, self.uploads), self.status, self.image])
@@ -147,16 +151,19 @@ class PairChooser:
         pairs = find_pairs(self.source.value, self.data)
         return pairs[self.number.value % len(pairs)].read()
     def load(self):
-        "Read the chosen pair; on an error the old one stays and the error is shown."
+        "Read the chosen pair; on an error the panels keep the old one, which is said and no longer shown here."
         kind = self.source.value
         needed = (self.time, kind == self.SCENE), (self.number, kind != self.FILES), (self.uploads, kind == self.FILES)
         for o,yes in needed: o.layout.display = None if yes else 'none'
+        old = getattr(self, 'pair', None)
+        still = f' The panels below still show {old.name}.' if old else ''
+        self.image.layout.display = 'none'
         try: pair = self.read()
-        except (ValueError, OSError) as e: self.status.value = _message(e, True); return
+        except (ValueError, OSError) as e: self.status.value = _message(f'{e}.{still}', True); return
         if pair is None:
             text = f'Choose two registered images of one size, of at most {MAX_UPLOAD//2**20} MB each'
-            self.status.value = _message(f'{text} (a notebook server may allow less).'); return
-        self.pair = pair
+            self.status.value = _message(f'{text} (a notebook server may allow less).{still}'); return
+        self.pair, self.image.layout.display = pair, None
         self.status.value = _message(f'{pair.name}: {pair.size[1]}×{pair.size[0]} px. Infrared left, visible right:')
         self.image.value = _pair_png(pair)
         for f in self.observers: f()
@@ -177,7 +184,7 @@ class LossPanel:
         stages = [('stage II: fuse', 2), ('stage I: reconstruct', 1)]
         self.stage = W.ToggleButtons(options=stages, style=dict(button_width='auto'))
         self.bars, self.text, self.pulls, self.caption = (W.HTML() for _ in range(4))
-        self.image = _picture('smf-gradient')
+        self.image = _picture('smf-gradient', 'Where the loss wants the image darker (orange) or brighter (purple)')
         self.weights.observers.append(self.moved); chooser.observers.append(self.load)
         self.stage.observe(lambda _: self.draw(), names='value')
         flex = lambda least: W.Layout(flex=f'1 1 {least}px', min_width='0', max_width='100%', overflow='hidden')
@@ -227,7 +234,8 @@ class TunePanel:
         button = lambda text, **kw: W.Button(description=text, layout=W.Layout(width='auto'), **kw)
         self.go = button(f'Fine-tune for {seconds:g} s', button_style='primary')
         self.halt = button('Stop', disabled=True)
-        self.curve, self.image = _picture('smf-curve'), _picture('smf-tuned')
+        self.curve = _picture('smf-curve', 'Total and terms at each step, relative to the start')
+        self.image = _picture('smf-tuned', 'Fused by the shipped weights, left, and by the fine-tuned ones, right')
         self.status = W.HTML(_message('Continues stage II from the shipped weights with the sliders above, '
                                       'on patches of this pair.'))
         self.go.on_click(lambda _: self.start()); self.halt.on_click(lambda _: self.tune and self.tune.stopped.set())
@@ -237,12 +245,15 @@ class TunePanel:
         self.live.layout.display = 'none' # until there is something to see
         self.box = W.VBox([_row(self.go, self.halt), self.status, self.live])
     def start(self):
-        "Begin, unless a run is going on."
+        "Begin, unless a run is going on: answer at once, and do in the thread what takes a moment."
         if self.tune and self.tune.thread and self.tune.thread.is_alive(): return
-        self.tune = FineTune(self.panel.pair, self.panel.nets[2], self.panel.weights.value, patch=self.patch)
-        self.before, self.cc = self.tune.look()
         self.go.disabled, self.halt.disabled = True, False
-        self.tune.start(self.seconds, self.show, self.done)
+        self.status.value = _message('preparing …')
+        self.tune = FineTune(self.panel.pair, self.panel.nets[2], self.panel.weights.value, patch=self.patch)
+        self.tune.start(self.seconds, self.show, ready=self.ready, done=self.done)
+    def ready(self, t:FineTune):
+        "In the thread, before the first step: the fused image and the correlations from before."
+        self.before, self.cc = t.look()
     def show(self, t:FineTune):
         "After a step: the curve, every few steps the image."
         n, last = len(t.history), t.history[-1]
@@ -280,7 +291,8 @@ class FusePanel:
         self.left, self.right = drop('left', 'infrared'), drop('right', 'fused')
         self.part, self.zoom = slide('divider', .5, 0, 1), slide('zoom', 1, 1, 8)
         self.cx, self.cy = slide('across', .5, 0, 1), slide('down', .5, 0, 1)
-        self.table, self.status, self.image = W.HTML(), W.HTML(), _picture('smf-wipe')
+        self.table, self.status = W.HTML(), W.HTML()
+        self.image = _picture('smf-wipe', 'Two images on the two sides of a divider')
         self.image.layout.width = '640px'
         self.go.on_click(lambda _: self.start()); chooser.observers.append(self.clear)
         controls = (self.left, self.right, self.part, self.zoom, self.cx, self.cy)
@@ -331,7 +343,8 @@ class FeaturePanel:
         names = ['base','detail'] + ['graph']*net.cfg.graph
         self.branch = W.ToggleButtons(options=names, style=dict(button_width='auto'))
         self.channel = W.IntSlider(0, min=0, max=net.cfg.dim-1, description='channel', layout=_wide(400))
-        self.image, self.bars, self.text = _picture('smf-channel'), _picture('smf-channels'), W.HTML()
+        self.image = _picture('smf-channel', 'One channel: infrared left, visible right')
+        self.bars, self.text = _picture('smf-channels', 'Correlation of every channel, sorted'), W.HTML()
         for o in (self.branch, self.channel): o.observe(lambda _: self.draw(), names='value')
         chooser.observers.append(self.load)
         caption = W.HTML(_note('infrared | visible; orange above 0, purple below, one range for both'))

@@ -29,27 +29,31 @@ def _join(
 ) -> np.ndarray: # uint8 (h w 3)
     "Images side by side, 4 px of white between them."
     b = [_rgb(x) for x in images]
-    if len({o.shape[0] for o in b}) > 1: raise ValueError(f"images side by side must have one height, not {[o.shape[0] for o in b]}")
+    heights = [o.shape[0] for o in b]
+    if len(set(heights)) > 1: raise ValueError(f"images side by side must have one height, not {heights}")
     gap = np.full((b[0].shape[0],4,3), 255, np.uint8)
     return np.concatenate([p for o in b for p in (gap,o)][1:], 1)
 
+# %% ../../nbs/tools/steps.ipynb #c007
 def _webp(
     b:np.ndarray, # uint8 (h w 3)
     quality:int,  # of the lossy form, 1 to 100
-) -> bytes:       # the smaller of the lossless and the lossy form
-    "An image as WebP."
+) -> str:         # address of an image, the smaller of the lossless and the lossy form
+    "An image as WebP, inside its own address."
     im, found = Image.fromarray(b), []
     for options in (dict(lossless=True), dict(quality=quality)):
         out = io.BytesIO(); im.save(out, 'webp', method=6, **options); found.append(out.getvalue())
-    return min(found, key=len)
+    return f'data:image/webp;base64,{base64.b64encode(min(found, key=len)).decode()}'
 
-# %% ../../nbs/tools/steps.ipynb #c008
+# %% ../../nbs/tools/steps.ipynb #c009
+# the last lines of the page: they wake the slider, once
 _SCRIPT = """<script>for (const f of document.querySelectorAll('[data-smf-steps="%s"]:not([data-on])')) {
  f.dataset.on = 1;
  const [r, o, all] = [f.querySelector('input'), f.querySelector('output'), [...f.querySelectorAll('.smf-state')]];
  const show = () => { all.forEach((s, i) => s.style.display = i == r.value ? '' : 'none');
   const t = all[r.value].dataset.label; o.textContent = t; r.setAttribute('aria-valuetext', t); };
- f.querySelector('.smf-control').style.display = 'flex'; f.querySelectorAll('.smf-label').forEach(l => l.style.display = 'none');
+ f.querySelector('.smf-control').style.display = 'flex';
+ f.querySelectorAll('.smf-label').forEach(l => l.style.display = 'none');
  r.addEventListener('input', show); show(); }</script>"""
 
 class Steps:
@@ -58,9 +62,30 @@ class Steps:
     def _repr_html_(self) -> str: return self.html
     def __repr__(self) -> str: return self.text
 
-# %% ../../nbs/tools/steps.ipynb #c009
+# %% ../../nbs/tools/steps.ipynb #c010
+def _page(body:str, labels:list[str], title:str, what:str, start:int) -> Steps:
+    "The states with their slider around them."
+    key = hashlib.sha256(f'{body}{title}'.encode()).hexdigest()[:12]
+    control = ('<label class="smf-control" style="display:none;gap:.6em;align-items:center;margin:.3em 0">'
+               f'{html.escape(what)} <input type="range" min="0" max="{len(labels)-1}" step="1" value="{start}" '
+               'style="flex:0 1 18em"><output style="min-width:6em;font-weight:bold"></output></label>')
+    head = f'<div><b>{html.escape(title)}</b></div>' if title else ''
+    page = (f'<div data-smf-steps="{key}" role="group" aria-label="{html.escape(title or what)}" style="margin:.5em 0">'
+            f'{head}{control}{body}</div>{_SCRIPT % key}')
+    return Steps(page, f"{title} ({what}: {', '.join(labels)})")
+
+def _state(x, label:str, note:str, title:str, what:str, width:int|None, quality:int) -> str:
+    "One state: its picture, its label for who has no slider, its note."
+    esc = html.escape
+    if not isinstance(x, str):
+        x = (f'<img alt="{esc(f"{title}; {what}: {label}")}" src="{_webp(x, quality)}" '
+             f'style="width:{width or x.shape[1]}px;max-width:100%;height:auto">')
+    below = f'<div class="smf-label">{esc(f"{what}: {label}")}</div>' + (f'<div>{esc(note)}</div>' if note else '')
+    return f'<div class="smf-state" data-label="{esc(label)}">{x}{below}</div>'
+
+# %% ../../nbs/tools/steps.ipynb #c011
 def steps(
-    states:list,       # each an image in [0, 1], a tuple of images (side by side), a matplotlib figure, or HTML; one size
+    states:list,       # of one size: images in [0, 1], tuples of images (side by side), matplotlib figures, or HTML
     labels:list[str],  # one for each state: the value that the slider shows
     title:str='',      # what the picture shows; also its description for who cannot see it
     *,
@@ -71,35 +96,17 @@ def steps(
     quality:int=80,    # of lossy images, 1 to 100
 ) -> Steps:            # to be the last value of a cell
     "A picture in several states and a slider between them; needs no kernel."
-    if len(states) != len(labels) or len(states) < 2 or len(notes or labels) != len(labels):
-        raise ValueError(f"states, labels and notes must be equally many, two or more; these are {len(states)}, {len(labels)}, {len(notes or labels)}")
-    if not 0 <= start < len(states): raise ValueError(f"start must be one of the {len(states)} states, 0 to {len(states)-1}, not {start}")
+    counts = [len(states), len(labels), len(notes or labels)]
+    if len(states) < 2 or len(set(counts)) > 1:
+        raise ValueError(f"states, labels and notes must be equally many, two or more; these are {counts}")
+    if not 0 <= start < len(states): raise ValueError(f"start must be a state, 0 to {len(states)-1}, not {start}")
     pictures = [x if isinstance(x, str) else _join(x if isinstance(x, tuple) else (x,)) for x in states]
     sizes = {x.shape[:2] for x in pictures if not isinstance(x, str)}
     if len(sizes) > 1: raise ValueError(f"all states must have one size; these have {sorted(sizes)}")
-    esc, body = html.escape, []
-    for x,label,note in zip(pictures, labels, notes or ['']*len(labels)):
-        if not isinstance(x, str):
-            data = base64.b64encode(_webp(x, quality)).decode()
-            x = (f'<img alt="{esc(f"{title}; {what}: {label}")}" src="data:image/webp;base64,{data}" '
-                 f'style="width:{width or x.shape[1]}px;max-width:100%;height:auto">')
-        body.append(f'<div class="smf-state" data-label="{esc(label)}">{x}<div class="smf-label">{esc(f"{what}: {label}")}</div>'
-                    + (f'<div>{esc(note)}</div>' if note else '') + '</div>')
+    body = [_state(*o, title, what, width, quality) for o in zip(pictures, labels, notes or ['']*len(labels))]
     return _page(''.join(body), labels, title, what, start)
 
-# %% ../../nbs/tools/steps.ipynb #c010
-def _page(body:str, labels:list[str], title:str, what:str, start:int) -> Steps:
-    "The states with their slider around them."
-    key = hashlib.sha256(f'{body}{title}'.encode()).hexdigest()[:12]
-    control = (f'<label class="smf-control" style="display:none;gap:.6em;align-items:center;margin:.3em 0">{html.escape(what)} '
-               f'<input type="range" min="0" max="{len(labels)-1}" step="1" value="{start}" style="flex:0 1 18em">'
-               f'<output style="min-width:6em;font-weight:bold"></output></label>')
-    head = f'<div><b>{html.escape(title)}</b></div>' if title else ''
-    page = (f'<div data-smf-steps="{key}" role="group" aria-label="{html.escape(title or what)}" style="margin:.5em 0">'
-            f'{head}{control}{body}</div>{_SCRIPT % key}')
-    return Steps(page, f"{title} ({what}: {', '.join(labels)})")
-
-# %% ../../nbs/tools/steps.ipynb #c016
+# %% ../../nbs/tools/steps.ipynb #c017
 def unit(
     x,                  # (h w), (1 h w) or (1 1 h w); or features (1 c h w), of which the mean size is taken
     lo:float|None=None, # value that becomes 0; None: the 1st percentile
@@ -121,9 +128,10 @@ def row(
 ) -> Steps:           # to be the last value of a cell
     "Images in a row, as wide as the page allows."
     if len(images) != len(titles): raise ValueError(f"there are {len(images)} images and {len(titles)} titles")
-    body, esc = [], html.escape
-    for x,t in zip(images, titles):
-        b = _rgb(x); data = base64.b64encode(_webp(b, quality)).decode()
-        body.append(f'<figure style="margin:0;flex:0 1 {width or b.shape[1]}px"><img alt="{esc(t)}" src="data:image/webp;base64,{data}" '
-                    f'style="width:100%;height:auto;display:block"><figcaption style="font-size:.85em;line-height:1.3">{esc(t)}</figcaption></figure>')
-    return Steps(f'<div style="display:flex;flex-wrap:wrap;gap:6px 8px;margin:.5em 0">{"".join(body)}</div>', f"images: {'; '.join(titles)}")
+    body = []
+    for x,t in zip(map(_rgb, images), map(html.escape, titles)):
+        body.append(f'<figure style="margin:0;flex:0 1 {width or x.shape[1]}px">'
+                    f'<img alt="{t}" src="{_webp(x, quality)}" style="width:100%;height:auto;display:block">'
+                    f'<figcaption style="font-size:.85em;line-height:1.3">{t}</figcaption></figure>')
+    style = 'display:flex;flex-wrap:wrap;gap:6px 8px;margin:.5em 0'
+    return Steps(f'<div style="{style}">{"".join(body)}</div>', f"images: {'; '.join(titles)}")

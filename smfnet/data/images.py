@@ -8,7 +8,7 @@ __all__ = ['MAX_PIXELS', 'WRITE_SUFFIXES', 'IMAGE_SUFFIXES', 'ROUNDING', 'ImageE
            'read_tags', 'check_target', 'write_image', 'image_note', 'resample']
 
 # %% ../../nbs/tools/images.ipynb #c003
-import struct, warnings, zlib
+import copy, struct, warnings, zlib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -130,7 +130,8 @@ def decode(
     tags = getattr(im, 'tag_v2', {})
     try: nodata = float(tags[42113]) # of GeoTIFF: text
     except (KeyError, TypeError, ValueError): nodata = None
-    im = ImageOps.exif_transpose(im)
+    if im.format == 'TIFF': im.load() # turns it
+    else: im = ImageOps.exif_transpose(im)
     if im.mode.startswith('I;16'):
         return Raw(np.asarray(im).astype(np.float32), 65535, nodata, tags.get(262) == 0) # Pillow turns only 8 bits
     if im.mode == 'F': return Raw(np.asarray(im), None, nodata)
@@ -265,7 +266,9 @@ def read_tags(
             for k in (*_TAGS, *(() if moved else _GEO)):
                 if k in old: new[k] = old[k]
             for k in (_EXIF, _GPS):
-                if d := {t: v for t,v in old.get_ifd(k).items() if k == _GPS or t not in _OWN}: new[k] = d
+                if d := {t: v for t,v in old.get_ifd(k).items() if k == _GPS or t not in _OWN}:
+                    new.get_ifd(k).update(d)
+                    new[k] = 0 # Pillow's place for the offset
         new.tobytes()
     except Exception: return Image.Exif() # tags that cannot be understood are no reason to lose the picture
     return new
@@ -291,7 +294,7 @@ def _write_tiff48(
 ) -> None:
     "A TIFF of 16 bits per colour."
     ifd = TiffImagePlugin.ImageFileDirectory_v2()
-    for k,v in exif.items(): ifd[k] = v
+    for k,v in exif.items(): ifd[k] = exif.get_ifd(k) if k in (_EXIF,_GPS) else v
     h,w,_ = x.shape
     ifd.update({256:w, 257:h, 258:(16,16,16), 259:1, 262:2, 277:3, 278:h, 273:0, 279:x.nbytes})
     with path.open('wb') as f:
@@ -326,8 +329,7 @@ def write_image(
     "Write an image file, whole or not at all."
     path = Path(path)
     suffix, x = check_target(path, bits), to_bytes(x, bits)
-    exif = Image.Exif()
-    for k,v in (tags or {}).items(): exif[k] = v
+    exif = Image.Exif() if tags is None else copy.deepcopy(tags)
     if note is not None: exif[_SOFTWARE] = note
     options = _OPTIONS.get(suffix, {}) | (dict(exif=exif) if len(exif) else {})
     with atomic_path(path) as tmp:

@@ -51,6 +51,7 @@ class Images:
     x:np.ndarray  # float32 (b h w c) in [0, 1], c = 1 or 3
     given:object  # what it was
     axes:str      # of what it was; of a file or a Pillow image 'h w' or 'h w c'
+    note:str=''   # what was done to bring it onto the other image, see `register`
     @property
     def batched(self) -> bool:
         "Whether a batch was given."

@@ -25,6 +25,7 @@ class Pair:
     vi:Tensor               # (1 h w) float32 in [0, 1], luma
     name:str='pair'         # stem for files made from it
     chroma:Tensor|None=None # (2 h w) in [-1/2, 1/2]; None if the visible image is grey
+    note:str=''             # what was done to bring the two together, see `register`
     def __post_init__(self):
         for k in ('ir', 'vi'):
             o = getattr(self, k)
@@ -95,6 +96,7 @@ def list_images(
 IR_WORDS = ('infrared', 'thermal', 'lwir', 'mwir', 'tir', 'ir')
 VI_WORDS = ('visible', 'visual', 'vis', 'rgb', 'vi')
 _FUSED_WORDS = ('fusion', 'fused', 'fuse', 'smfnet', 'f')
+_GAP = r'[\s_.,+()\[\]-]' # what separates words
 _IR_LETTERS, _VI_LETTERS = 't', 'vw' # of DJI: thermal, visible, wide; at the end, behind a separator
 
 def _strip(
@@ -104,7 +106,7 @@ def _strip(
 ) -> str:
     "A stem without any of the words at its ends."
     w = '|'.join(map(re.escape, sorted(words, key=len, reverse=True)))
-    pattern = rf'^({w})(?=[\W_\d]|$)[\W_]*|[\W_]+({w}|[{letters}])$|(?<=\d)({w})$'
+    pattern = rf'^({w})(?=\d|{_GAP}|$){_GAP}*|{_GAP}+({w}|[{letters}])$|(?<=\d)({w})$'
     while (short := re.sub(pattern, '', stem, flags=re.IGNORECASE)) != stem: stem = short
     return stem
 

@@ -297,18 +297,20 @@ def register(
     vote = _vote(a, b, m) if good else (0, 0, math.inf)
     found = Registered(warped[0,0].clamp(0, 1).numpy(), inside[0,0].numpy() > 0, m, full, model, *vote)
     if found.sure or believe: return found
-    error = RegistrationError(f"no registration to be trusted: only {found.agree} of {found.blocks} blocks of the picture "
-                              f"agree on it, and {_LEAST} and {100*_SURE:.0f} % must; do both images show the same view? "
-                              "Register the pair by hand, or fuse it as it is")
+    error = RegistrationError(
+        f"no registration to be trusted: only {found.agree} of {found.blocks} blocks of the picture agree on it, and "
+        f"{_LEAST} and {100*_SURE:.0f} % must; do both images show the same view? Register the pair by hand, or fuse it "
+        "as it is")
     error.found = found
     raise error
 
 # %% ../../nbs/tools/registration.ipynb #c023
 def register_pair(
-    ir:np.ndarray, # (h w) or (h w 3) in [0, 1]
-    vi:np.ndarray, # (h w) or (h w 3) in [0, 1]
+    ir:np.ndarray, # (h w), (h w 1) or (h w 3) in [0, 1]
+    vi:np.ndarray, # the same, of any size
     model:str,     # see `register`
-) -> tuple[np.ndarray,np.ndarray]: # ir (h w) on the pixels of vi, its missing part filled with the luma of vi; vi
-    "A pair ready for fusing; `RegistrationError` when unsure."
+) -> tuple[np.ndarray,str]: # ir (h w) on the pixels of vi, filled with the luma of vi where it ends; what was done
+    "The infrared ready for fusing; `RegistrationError` when unsure."
+    ir,vi = (x[...,0] if x.ndim == 3 and x.shape[-1] == 1 else x for x in (ir, vi))
     found = register(ir, vi, model)
-    return np.where(found.mask, found.ir, luma(vi)).astype(np.float32), vi
+    return np.where(found.mask, found.ir, luma(vi)).astype(np.float32), found.said()

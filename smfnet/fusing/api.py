@@ -8,7 +8,7 @@ __all__ = ['PRECISIONS', 'has_bf16', 'FuseOptions', 'fuse_batch', 'fuse_pair', '
 
 # %% ../../nbs/tools/fusing.ipynb #c003
 import copy, errno
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from ..data.images import ROUNDING, check_target, resample
 from ..data.colour import join_colour
 from ..data.kinds import Images, as_images
 from ..data.pairs import Pair, PairFiles
+from ..data.register import MODELS, register_pair
 from ..network.weights import is_network, load_model
 from ..metrics.paper import full_range
 from .memory import parse_memory, plan_memory
@@ -44,10 +45,15 @@ class FuseOptions:
     nodata:float|None=None                  # value of missing infrared pixels, see `unit_range`; NaN always is
     bits:int=8                              # per value of a fused file; 16 for PNG and TIFF
     format:str='png'                        # of the fused files in a folder, see `write_image`
+    register:str|None=None                  # 'shift', 'similarity', 'homography': place ir on vi first, see `register`
     def __post_init__(self):
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision!r}")
         if self.resize not in (None,'ir','vi'): raise ValueError(f"resize must be 'ir' or 'vi', not {self.resize!r}")
+        if self.register not in (None, *MODELS):
+            raise ValueError(f"register must be one of {', '.join(MODELS)}, not {self.register!r}")
+        if self.register and self.resize:
+            raise ValueError("register brings the two sizes together by itself; leave resize out")
         parse_memory(self.max_memory)
         if isinstance(self.nodata, bool) or not isinstance(self.nodata, (int,float,type(None))):
             raise ValueError(f"nodata must be a number, such as -9999, not {self.nodata!r}")
@@ -142,12 +148,14 @@ def match_sizes(
 def take_pair(
     ir,                                # infrared, of any kind, see `as_images`
     vi,                                # visible
-    options:FuseOptions=FuseOptions(), # of which `stretch`, `nodata` and `resize` count
+    options:FuseOptions=FuseOptions(), # of which `stretch`, `nodata`, `resize` and `register` count
 ) -> tuple[Images,Images]:             # in [0, 1], of one size and number
     "The one way in, for fusing and for scoring, from Python and from the commands."
     a,b = as_images(ir, 'ir', stretch=options.stretch, nodata=options.nodata), as_images(vi, 'vi')
     if len(a.x) != len(b.x): raise ValueError(f"ir holds {len(a.x)} images and vi holds {len(b.x)}")
-    return match_sizes(a, b, options.resize)
+    if options.register is None: return match_sizes(a, b, options.resize)
+    done = [register_pair(x, y, options.register) for x,y in zip(a.x, b.x)]
+    return replace(a, x=np.stack([x for x,_ in done])[...,None], note='; '.join(said for _,said in done)), b
 
 def load_pair(
     files:PairFiles,                   # the two files
@@ -156,7 +164,7 @@ def load_pair(
     "Read a pair of files as the options say."
     ir,vi = take_pair(files.ir, files.vi, options)
     chroma = vi.chroma()
-    return Pair(ir.grey()[0], vi.grey()[0], files.name, None if chroma is None else chroma[0])
+    return Pair(ir.grey()[0], vi.grey()[0], files.name, None if chroma is None else chroma[0], ir.note)
 
 def as_network(
     weights:str|Path|nn.Module='ivf', # see `load_model`; a network is taken as it is and stays where it is
@@ -177,8 +185,9 @@ def fuse(
     precision:str='fp32',                # see `FuseOptions`
     max_memory:int|str|None=None,        # bytes, or text like '2G', see `plan_memory`
     nodata:float|None=None,              # value of missing infrared pixels; NaN always is one
+    register:str|None=None,              # 'shift', 'similarity' or 'homography': place ir on vi first, see `register`
 ):                                       # fused, of the same kind and size as `vi`
     "Fuse one registered pair, or a batch of them."
-    a,b = take_pair(ir, vi, FuseOptions(precision, minmax, stretch, resize, max_memory, nodata))
+    a,b = take_pair(ir, vi, FuseOptions(precision, minmax, stretch, resize, max_memory, nodata, register=register))
     how = dict(precision=precision, minmax=minmax, max_memory=max_memory)
     return b.answer(join_colour(fuse_batch(a.grey(), b.grey(), as_network(weights, device), **how), b.chroma()))

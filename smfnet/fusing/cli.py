@@ -11,11 +11,15 @@ from dataclasses import fields
 import torch
 from ..core.files import print_anything
 from ..data.images import WRITE_SUFFIXES
+from ..data.register import MODELS
+from ..network.student import StudentNet
 from ..network.weights import load_model
 from .api import PRECISIONS, FuseOptions
 from .folders import Job, plan_jobs, reason, run_jobs
 from .memory import parse_memory
-from .onnx import export_onnx, need_onnx
+from .onnx import any_size, export_onnx, need_onnx
+from .films import means_film
+from .video import fuse_video
 
 # %% ../../nbs/tools/fuse_command.ipynb #c006
 _EXAMPLES = """examples:
@@ -23,12 +27,14 @@ _EXAMPLES = """examples:
   smfnet_fuse ir/ vi/ fused/               two folders into a folder, by name (07_ir.png and 07_vis.jpg are pair 07)
   smfnet_fuse ir/ vi/ fused/ --resume      go on where an interrupted run stopped
   smfnet_fuse t.png v.jpg f.png --resize ir      the infrared has another size than the visible: resample it first
+  smfnet_fuse t.png v.jpg f.png --register       two cameras side by side: find how the infrared lies on the visible
   smfnet_fuse t.tif v.jpg f.png --stretch 1,99   16-bit thermal: its 1st percentile becomes black, its 99th white
   smfnet_fuse dji/ dji/ fused/             one folder with both, told apart by name (7_T.JPG and 7_V.JPG)
   smfnet_fuse t.tif v.tif f.tif --bits 16 --nodata -9999      maps: 16 bits, and place on the map kept
+  smfnet_fuse ir.mp4 vi.mp4 fused.mp4      two films into one; two folders of frames make one with --fps 25
 
-Both images must show the same view, pixel on pixel. The fused image has the size of the input
-and the colour of the visible image, and keeps its EXIF, GPS and GeoTIFF tags."""
+Both images must show the same view, pixel on pixel, or be brought there by --register. The fused image has
+the size of the input and the colour of the visible image, and keeps its EXIF, GPS and GeoTIFF tags."""
 
 def parse_stretch(
     text:str|None, # like '1,99'; None or '' for no stretch
@@ -71,9 +77,14 @@ def _make_parser() -> argparse.ArgumentParser:
     add('vi', help='visible image, or a folder of them')
     add('out', help='fused image (.png, .jpg, .tif, ...), or a folder')
     add('--skip-unmatched', action='store_true', help='pass over files without a partner (default: they are an error)')
-    add('--weights', default='ivf', metavar='W', help='name of shipped weights or a .safetensors file (default: ivf)')
+    add('--weights', metavar='W',
+        help='name of shipped weights or a .safetensors file (default: ivf for images, fast for films)')
     add('--device', default='auto', help='auto, cpu or cuda (default: auto)')
     add('--resize', choices=('ir','vi'), help='resample this one to the size of the other')
+    add('--register', nargs='?', const='similarity', choices=tuple(MODELS),
+        help='place the infrared on the visible image first: shifted; also zoomed and turned (similarity, the default '
+             'of this option); or as a plane seen anew (homography). What it does not cover stays visible; a pair '
+             'that cannot be registered for sure fails')
     add('--stretch', type=_usage(parse_stretch), metavar='LOW,HIGH',
         help='percentiles of the infrared that become black and white (default: the full scale of the file)')
     add('--nodata', type=_usage(_value), metavar='VALUE',
@@ -97,7 +108,10 @@ def _make_parser() -> argparse.ArgumentParser:
     add('--compile', action='store_true',
         help='translate the network with torch.compile first: minutes, for many pairs of one size on a GPU')
     add('--export-onnx', metavar='FILE',
-        help="also write the network, for images of the first pair's size, as an ONNX file")
+        help="also write the network, for images of the first pair's size, as an ONNX file (of fast: for every size)")
+    add('--fps', type=_usage(_value), metavar='N', help='frames a second of a film, where no file says it')
+    add('--calm', type=_usage(_value), default=.5, metavar='SECONDS',
+        help='time over which fast follows a change of the whole frame in a film; 0: at once (default: 0.5)')
     add('--quiet', action='store_true', help='print errors only')
     return p
 
@@ -110,6 +124,7 @@ def _report(
     say = functools.partial(print, file=sys.stderr)
     if not quiet:
         for j in jobs:
+            if j.registered: print(f"{j.files.name}: {j.registered}")
             for h in j.hints: say(f"smfnet_fuse: hint: {h}")
     for j in jobs:
         if j.status == 'failed': say(f"smfnet_fuse: {j.error}")
@@ -124,25 +139,49 @@ def _report(
     return int(n['failed'] > 0)
 
 # %% ../../nbs/tools/fuse_command.ipynb #c010
+_SLOW = 10 # s for a pair, from which on the fast weights are mentioned
+
+def _run_film(
+    a:argparse.Namespace, # from `_make_parser`
+) -> int:                 # exit status
+    "Fuse two films, report."
+    for name in ('minmax', 'nodata', 'register', 'compile', 'export_onnx', 'skip_unmatched'):
+        if getattr(a, name): raise ValueError(f"--{name.replace('_', '-')} is not for films; leave it out")
+    r = fuse_video(a.ir, a.vi, a.out, weights=a.weights or 'fast', device=a.device, fps=a.fps, calm=a.calm,
+                   stretch=a.stretch, resize=a.resize, precision=a.precision, max_memory=a.max_memory, resume=a.resume,
+                   progress=not a.quiet and sys.stderr.isatty())
+    if a.quiet: return 0
+    if r.left_out:
+        print(f"smfnet_fuse: hint: one film is longer; its last {r.left_out} frames are left out", file=sys.stderr)
+    kept = f", {r.kept} kept" if r.kept else ''
+    print(f"{r.frames-r.kept} frames fused{kept} in {r.seconds:.1f} s, {r.rate:.1f} a second: {r.out}")
+    return 0
+
 def _run_command(
     a:argparse.Namespace, # from `_make_parser`
 ) -> int:                 # exit status
     "Show the pairs, fuse them, report."
     if a.export_onnx: need_onnx()
     if a.threads: torch.set_num_threads(a.threads)
+    if means_film(a.ir, a.vi, a.out): return _run_film(a)
     options = FuseOptions(**{f.name: getattr(a, f.name) for f in fields(FuseOptions)})
     log = functools.partial(print, 'smfnet_fuse: passed over:', file=sys.stderr)
     jobs = plan_jobs(a.ir, a.vi, a.out, options, skip_unmatched=a.skip_unmatched, log=log)
     if not a.quiet and len(jobs) > 1:
         first = ', '.join(f"{j.files.ir.name} + {j.files.vi.name}" for j in jobs[:3])
         print(f"{len(jobs)} pairs: {first}" + (', ...' if len(jobs) > 3 else ''), flush=True)
-    net = load_model(a.weights, a.device)
+    net = load_model(a.weights or 'ivf', a.device)
     if a.compile: net.compile() # takes effect when the first pair is fused
     run_jobs(jobs, net, resume=a.resume, workers=a.workers, progress=not a.quiet and sys.stderr.isatty())
     if a.export_onnx and (sizes := [j.size for j in jobs if j.size]):
         made = export_onnx(net, a.export_onnx, sizes[0])
-        if not a.quiet: print(f"network for {sizes[0][1]}×{sizes[0][0]} px written: {made}", flush=True)
-    return _report(jobs, a.quiet)
+        good_for = 'every size' if any_size(net) else f'{sizes[0][1]}×{sizes[0][0]} px'
+        if not a.quiet: print(f"network for {good_for} written: {made}", flush=True)
+    status, seconds = _report(jobs, a.quiet), [j.seconds for j in jobs if j.status == 'fused']
+    if not a.quiet and seconds and max(seconds) > _SLOW and not isinstance(net, StudentNet):
+        print(f"smfnet_fuse: hint: a pair took {max(seconds):.0f} s; --weights fast looks much the same and takes less "
+              "than a twentieth", file=sys.stderr)
+    return status
 
 def _stop(*_):
     "Answer a request to end (SIGTERM) like Ctrl-C."

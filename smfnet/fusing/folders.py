@@ -21,7 +21,7 @@ from ..data.pairs import Pair, PairFiles, match_pairs
 from ..network.weights import weights_hash
 from .memory import memory_free, parse_memory, release_memory
 from .api import FuseOptions, as_network, fuse_pair, load_pair
-from .hints import pair_hints
+from .hints import FAINT, pair_hints
 
 # %% ../../nbs/tools/folders.ipynb #c006
 @dataclass
@@ -30,11 +30,12 @@ class Job:
     files:PairFiles                    # the sources
     out:Path                           # the target
     options:FuseOptions=FuseOptions()  # how it is read and fused
-    status:str='planned'               # then 'fused', 'kept' or 'failed'; still 'planned' where a full disk ended it all
+    status:str='planned'               # then 'fused', 'kept' or 'failed'; a full disk leaves the rest 'planned'
     error:str=''                       # why it failed, one sentence
     size:tuple|None=None               # (h, w) of the fused image
     seconds:float=0.                   # reading, fusing and writing
     hints:list=field(default_factory=list) # sentences about what looks wrong with the pair, see `pair_hints`
+    registered:str=''                  # what registration did to the infrared
     def read(self) -> Pair:
         "The pair, stretched and resampled if that was asked for."
         return load_pair(self.files, self.options)
@@ -75,12 +76,13 @@ def _check_sizes(
         except (ValueError, OSError) as e:
             j.status,j.error = 'failed', reason(e)
             continue
-        j.size = b if j.options.resize == 'ir' else a
-        if a != b and j.options.resize is None:
+        j.size = b if j.options.resize == 'ir' or j.options.register else a
+        if a != b and j.options.resize is None and j.options.register is None:
             bad.append(j)
             j.status,j.error = 'failed', (
                 f"{j.files.ir} is {a[1]}×{a[0]} px and {j.files.vi} is {b[1]}×{b[0]} px; fusing needs registered "
-                "images of one size: resize='ir' (--resize ir) resamples the infrared to the visible")
+                "images of one size: resize='ir' (--resize ir) resamples the infrared to the visible, and "
+                "register='similarity' (--register) also finds out how it lies on it")
     if bad and len(bad) == len(jobs):
         more = f" (and so on for all {len(bad)} pairs)" if len(bad) > 1 else ''
         raise ValueError(bad[0].error + more)
@@ -145,7 +147,7 @@ def _run_job(
     "Read, look whether anything seems wrong, fuse, write; the target is written whole or not at all."
     start, o = time.perf_counter(), job.options
     pair = job.read()
-    job.size, job.hints = pair.size, pair_hints(job.files, o, pair)
+    job.size, job.registered, job.hints = pair.size, pair.note, pair_hints(job.files, o, pair)
     fused = fuse_pair(pair, net, precision=o.precision, minmax=o.minmax, max_memory=max_memory)
     tags = read_tags(job.files.vi, moved=o.resize == 'vi')
     write_image(job.out, fused, _note(job, how), bits=o.bits, tags=tags)

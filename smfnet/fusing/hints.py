@@ -54,14 +54,14 @@ def pair_hints(
         why = "by their names" if named else "the infrared has colour and the visible has none"
         out.append(f"{ir} and {vi} look swapped: {why}")
     elif coloured:
-        out.append(f"{ir} is in colour: a palette such as iron or rainbow is no temperature; save it in grey, white hot")
+        out.append(f"{ir} is in colour: a palette such as iron or rainbow is no temperature; save it in white-hot grey")
     (a,b),(c,d) = image_size(ir), image_size(vi)
     if options.resize and abs(math.log(b*c/(a*d))) > _ASPECT:
-        out.append(f"resize changes the shape of an image: {ir} is {b}×{a} px and {vi} is {d}×{c} px, so they do not show "
-                   "the same view; cut them to the same view first")
+        out.append(f"resize changes the shape of an image: {ir} is {b}×{a} px and {vi} is {d}×{c} px, so they do not "
+                   "show the same view; cut them to the same view first")
     if pair is None: return out
     out += _range_hints(files, options, pair)
     if shift := shift_hint(pair.ir[0].numpy(), pair.vi[0].numpy()):
-        out.append(f"{files.name}: vi seems to be moved by {shift[1]:+d} px to the right and {shift[0]:+d} px down against ir; "
-                   "edges will look double")
+        out.append(f"{files.name}: vi seems to be moved by {shift[1]:+d} px to the right and {shift[0]:+d} px down "
+                   "against ir; edges will look double")
     return out

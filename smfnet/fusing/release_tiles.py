@@ -12,7 +12,7 @@ from torch import Tensor
 from ..network.fast import ALL, apply_matrix, channel_sums, embed, mixing_matrix
 from ..network.model import FuseGraph
 from ..network.release import ReleaseCAI, ReleaseGraph, ReleaseNet, SharedCrossMDTA
-from .tiles import FeatureMap, Sweeps, add_up, sweep_base, tiles, transform
+from .tiles import FeatureMap, Sweeps, sweep_base, tiles, transform
 
 # %% ../../nbs/tools/release_tiles.ipynb #c006
 def _cross_sums(m:SharedCrossMDTA, x1:Tensor, x2:Tensor, inside:tuple=ALL) -> Tensor: # (2 b c/2 c/2+2)

@@ -28,7 +28,7 @@ class Streaming(NamedTuple):
 STREAMS = { # class of the network -> how it is run
     SMFNet: Streaming(stream_smfnet, map_bytes=4*5.5, tile_bytes=4*40),
     StudentNet: Streaming(stream_student, map_bytes=.25, tile_bytes=4*20),
-    ReleaseNet: Streaming(stream_release, map_bytes=4*5.5, tile_bytes=4*60),
+    ReleaseNet: Streaming(stream_release, map_bytes=4*5.5, tile_bytes=4*50),
 }
 
 def streaming(

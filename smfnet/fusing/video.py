@@ -206,7 +206,8 @@ def fuse_video(
     progress:bool=True,                   # show a bar with the time left on stderr
 ) -> FilmReport:
     "Fuse two films into one."
-    options, start = FuseOptions(precision, False, stretch, resize, max_memory), time.perf_counter()
+    start = time.perf_counter()
+    options = FuseOptions(precision=precision, stretch=stretch, resize=resize, max_memory=max_memory)
     a,b = open_film(ir), open_film(vi)
     _check_films(a, b, Path(out), options)
     rate, net = _common_rate(a, b, fps), as_network(weights, device)

@@ -9,8 +9,8 @@ __all__ = ['SKY_VI', 'SKY_IR', 'SKY_SHARE', 'PICTURE_METRICS', 'LOWER_IS_BETTER'
 # %% ../../nbs/tools/picture_measures.ipynb #c003
 import torch
 from torch import Tensor
-from ..losses.stage_one import GradMagnitude
-from .paper import as_triple
+from .more import _edges
+from .paper import Triple, as_triple
 
 # %% ../../nbs/tools/picture_measures.ipynb #c006
 def intensity_distance(
@@ -28,13 +28,16 @@ def edge_distance(
 ):                    # float or (b,), grey levels times 8 per pixel, 0 or more, lower is better
     "Mean distance from the steeper source, in gradients by plain Sobel masks (Eq. 30)."
     t = as_triple(fused, ir, vi, 'Eq30')
-    f,a,b = (_steepness(o) for o in (t.fused, t.ir, t.vi))
-    return t.give((f - torch.maximum(a, b)).abs().mean((1,2)))
+    f,a,b = (_steepness(t, k) for k in ('fused', 'ir', 'vi'))
+    return t.give((f - torch.maximum(a, b)).abs().mean((1,2), dtype=torch.float64))
 
 def _steepness(
-    x:Tensor, # (b h w) grey levels, float64
-) -> Tensor:  # (b h w)
-    return GradMagnitude().to(x.device)(x[:,None])[:,0]
+    t:Triple,  # images
+    which:str, # 'fused', 'ir' or 'vi'
+) -> Tensor:   # (b h w) float32, whole numbers
+    "Sum of the absolute Sobel derivatives."
+    _,gx,gy = _edges(t, which)
+    return gx.abs() + gy.abs()
 
 # %% ../../nbs/tools/picture_measures.ipynb #c014
 SKY_VI, SKY_IR = 170, 90 # grey levels: sky is above 170 in the visible and below 90 in the infrared image (our choice)

@@ -67,7 +67,7 @@ def _windows(
 def _fmi_image(
     f:Tensor,        # (h w) feature of the fused image
     *sources:Tensor, # the same of each source
-    chunk:int=2**15, # windows at once; a matter of speed only
+    chunk:int=2**16, # windows at once; a matter of speed only
 ) -> Tensor:         # mean over windows and sources
     "FMI of one image."
     f, total = _windows(f), 0

@@ -103,11 +103,11 @@ def _run(args) -> None: # args: from `_parser`
         drop = [] if args.data else ['dataset', 'protocol'] + (['method'] if len(methods) == 1 else [])
         keep = [{k: v for k,v in r.items() if k not in drop} for r in rows]
         write_rows(args.csv, [{'name':r['name'], **r} for r in keep])
-    numbers = report_numbers(rows) if args.json or args.report else None
+    numbers = report_numbers(rows) if args.json or args.report or args.data else None
     if args.json: write_json(args.json, numbers, minmax=args.minmax, stretch=args.stretch, resize=args.resize)
     if args.report: write_report(args.report, rows, sets, files, numbers=numbers, stretch=parse_stretch(args.stretch))
     for d in sets:
-        means = summary([r for r in rows if r['dataset'] == d])
+        means = [*numbers[d]['known'], *numbers[d]['means']] if args.data else summary(rows)
         if args.data: print(f"{d}:\n" + table1([{**s, 'protocol':rows[0]['protocol']} for s in means], d, 'text'))
         else: print(format_table(means, list(names), ['method', 'images'], 'text'))
     lower = ' and '.join(k for k in LOWER_IS_BETTER if k in names)

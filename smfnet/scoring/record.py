@@ -15,6 +15,7 @@ from ..data.images import write_image
 from ..data.pairs import PairFiles
 from ..data.datasets import find_pairs
 from ..metrics.paper import full_range
+from ..network.student import StudentNet
 from ..network.weights import load_model, weights_hash
 from .baselines import BASELINES
 from .score import PROTOCOLS, evaluate_pairs, fuse_checked, match_fused, metric_names, read_rows, summary, write_rows
@@ -172,13 +173,13 @@ def score_weights(
 ) -> list[dict]:               # lines that were recorded
     "Record weights, and the baselines, on the test sets; may be interrupted and called again."
     net = load_model(weights, device)
-    sha = weights_hash(net.state_dict())
+    sha, name = weights_hash(net.state_dict()), 'fast' if isinstance(net, StudentNet) else 'SMFNet'
     out = Path(out) if out else project_root()/'runs'/'scores'
     common = dict(results=results, data=data, workers=workers, progress=progress)
     lines = []
     for d in datasets:
         folder = out/f'{Path(weights).stem}-{sha[:12]}'
         about = dict(sha256=sha, seed=net.info.get('seed'))
-        lines += _score_method('SMFNet', network_method(net), d, folder, **about, **common)
+        lines += _score_method(name, network_method(net), d, folder, **about, **common)
         if progress: print(f"{d}: {weights} recorded", flush=True)
     return lines + (score_baselines(datasets, out=out, **common) if baselines else [])

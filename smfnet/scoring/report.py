@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from ..core.files import atomic_path
-from ..data.images import read_image, resample, to_bytes
-from ..data.pairs import PairFiles
+from ..data.images import resample, to_bytes
 from ..metrics.paper import METRICS
 from ..metrics.picture import LOWER_IS_BETTER
 from .others import measured
@@ -96,8 +95,10 @@ def _difference_table(found, style): # from `compare` by method; 'markdown' or '
     for m,cs in found.items():
         cell = {c['metric']: f"{c['difference']:+.3g} [{c['low']:+.3g}, {c['high']:+.3g}]" for c in cs}
         sure = {c['metric']: c['verdict'] != 'undecided' for c in cs}
-        lines.append([m, *(bold.format(cell[k]) if sure.get(k) else cell.get(k, '–') for k in names)])
+        lines.append([_escape(m, style), *(bold.format(cell[k]) if sure.get(k) else cell.get(k, '–') for k in names)])
     return _plain_table(lines, style)
+
+def _escape(text, style): return html.escape(text) if style == 'html' else text
 
 def _plain_table(lines, style): # rows of cells, the first one heads; 'markdown' or 'html'
     if style == 'html':
@@ -116,7 +117,8 @@ def _set_section(d, n, rows, style): # data set; its numbers; the rows of its me
     better = "Larger is better" + (f"; smaller for {lower}." if lower else '.')
     out += [('p', f"Means over images, {PROTOCOLS[n['protocol']]}. {better}"), ('raw', table)]
     if n['ranks']:
-        lines = [[r['method'], f"{r['rank']:.2f}", f"{r['low']:.2f} … {r['high']:.2f}"] for r in n['ranks']]
+        lines = [[_escape(r['method'], style), f"{r['rank']:.2f}", f"{r['low']:.2f} … {r['high']:.2f}"]
+                 for r in n['ranks']]
         out += [('h3', 'Mean rank'), ('p', _RANK_WORDS),
                 ('raw', _plain_table([['method', 'mean rank', '95 % interval'], *lines], style))]
     if n['differences']:
@@ -124,7 +126,7 @@ def _set_section(d, n, rows, style): # data set; its numbers; the rows of its me
                 ('raw', _difference_table(n['differences'], style))]
     return out
 
-_RANK_WORDS = ("1 is best, over the metrics and images; methods with overlapping 95 % intervals cannot be told apart.")
+_RANK_WORDS = ("1 is best, over the metrics and images; where 95 % intervals overlap, these images do not decide.")
 _DIFFERENCE_WORDS = ("Mean difference per image and its 95 % interval (bootstrap over images); "
                      "bold where 0 lies outside.")
 
@@ -155,7 +157,7 @@ def write_report(
         out += _set_section(d, n, here, style)
         if not fused.get(d): continue
         first = extremes([r for r in here if r['method'] == n['first']])
-        esc = html.escape if style == 'html' else str
+        esc = lambda s: _escape(s, style)
         lines = [['metric', 'worst', 'best'], *([k, esc(a), esc(b)] for k,(a,b) in first.items())]
         out += [('h3', f"Worst and best images of {n['first']}"), ('raw', _plain_table(lines, style))]
         pairs, lines = {p.name: p for p in sets[d]}, [['image', 'infrared', 'visible', 'fused', 'worst in', 'best in']]

@@ -6,61 +6,136 @@
 __all__ = ['train_arguments', 'main']
 
 # %% ../../nbs/tools/train_command.ipynb #c002
-import argparse, dataclasses, os, sys
+import argparse, dataclasses, inspect, os, re, shlex, sys, textwrap
+from pathlib import Path
 from types import UnionType
 from ..core.devices import keep_memory
 from ..losses.ours import LOSS_PRESETS
 from ..network.model import MODEL_PRESETS
-from .config import TRAIN_PRESETS, TrainConfig
-from .launch import make_trainer
-from .state import Diverged
+from .config import TrainConfig
+from .launch import duration, make_trainer, seconds_per_step
+from .state import Diverged, read_log, state_note
 
-# %% ../../nbs/tools/train_command.ipynb #c004
+# %% ../../nbs/tools/train_command.ipynb #c005
+def _sentences() -> dict[str,str]: # field of `TrainConfig` -> the comment beside it
+    "What each field of the configuration means, as its source says it."
+    return dict(re.findall(r'^    (\w+)\s*:[^#]*?#\s*(.+)$', inspect.getsource(TrainConfig), re.M))
+
+_EXAMPLES = '''
+examples:
+  smfnet_train --preset smoke
+      six steps on rendered scenes: a check that everything runs; the result is noise
+  smfnet_train --stage 1 --preset cpu --data my_data --out runs/mine-1
+      my_data holds ir/ and vi/; an hour or two on a laptop; give the same command again to go on after a stop
+  smfnet_train --stage 2 --preset cpu --data my_data --out runs/mine-2 --start runs/mine-1
+      the second stage, which learns to fuse
+'''
+
 def train_arguments() -> argparse.ArgumentParser: # of `smfnet_train`
     "The options: where from, where to, and every field of `TrainConfig`."
     p = argparse.ArgumentParser(
         'smfnet_train',
-        description='Train SMFNet: stage 1 reconstructs, stage 2 fuses. The preset decides what is not given.',
+        description='Train SMFNet. Stage 1 teaches encoder and decoder to reconstruct both images, stage 2 teaches the '
+                    'fusion layers to make one of them. The preset decides what is not given. A run that was stopped '
+                    'goes on where it was when the same command is given again.',
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    p.description = textwrap.fill(p.description, 79)
     a = p.add_argument
     a(
         '--data',
         help="data sets joined by '+', a folder with ir/ and vi/, or archives (.npy, .npy.xz); default: scenes",
     )
-    a('--preset', default='paper', help=', '.join(TRAIN_PRESETS))
-    a('--out', default='runs/train', help='folder of the run')
+    a('--preset', default='paper', help="paper (Sec. 3.1, hours on a GPU), cpu (an hour or two on a laptop), gpu (ten "
+                                        "minutes on a large one), smoke (seconds, checks that it runs); default: paper")
+    a('--out', default='runs/train', help='folder of the run; default: runs/train')
     a('--start', help='stage 1 checkpoint for stage 2; without it: the newest run, else the shipped one')
-    a('--model', default='paper', help=', '.join(MODEL_PRESETS))
-    a('--loss-weights', default='printed', help=', '.join(LOSS_PRESETS))
+    a('--model', default='paper', help=f"{', '.join(MODEL_PRESETS)}; default: paper")
+    a('--loss-weights', default='printed', help=f"{', '.join(LOSS_PRESETS)}; default: printed")
     a(
         '--resume',
         default='auto',
         choices=('auto', 'must', 'never'),
         help="'auto' takes up the state in the folder if there is one, 'must' fails without one, 'never' starts anew",
     )
+    a('--yes', action='store_true', help='start a run that will take hours without being asked again')
     for k, text in (
         ('patch', 'side of a patch, px'),
         ('stride', 'step between patches, px'),
         ('scenes', 'number of embedded scenes'),
     ):
         a('--' + k, type=int, help=text)
+    say = _sentences()
     for f in dataclasses.fields(TrainConfig):
         kind = f.type.__args__[0] if isinstance(f.type, UnionType) else f.type
         how = dict(action=argparse.BooleanOptionalAction) if kind is bool else dict(type=kind, metavar=kind.__name__)
-        a('--'+f.name.replace('_','-'), default=1 if f.name == 'stage' else None, help=f'paper: {f.default}', **how)
+        text = f"{say.get(f.name, '')}; default: {f.default}".replace('%', '%%')
+        a('--'+f.name.replace('_','-'), default=1 if f.name == 'stage' else None, help=text, **how)
     return p
 
+# %% ../../nbs/tools/train_command.ipynb #c008
+_LONG = 2*3600 # s; a run that takes longer is asked about (our choice)
+
+def _hours(
+    t, # trainer that has not run
+) -> str|None: # one sentence, or None for a run that may start
+    "What is said of a run that will take hours on this machine."
+    note = state_note(t.folder)
+    left = t.total - (note['step'] if note else 0)
+    if note or left < 100: return None # a run that goes on was agreed to before
+    seconds = left*seconds_per_step(t)
+    if seconds < _LONG: return None
+    return (f"this run takes about {duration(seconds)} on this machine ({left} steps). Say --yes to start it, or take "
+            f"--preset cpu (an hour or two), --preset smoke (seconds) or --steps N; nothing was trained")
+
+def _next_command(
+    v:dict,     # values of all options
+    path:Path,  # checkpoint that was written
+) -> str:       # for a shell
+    "What to do with a finished run: the second stage, or to fuse."
+    if v['stage'] == 2: return f'smfnet_fuse my_ir.png my_vi.png fused.png --weights {shlex.quote(str(path))}'
+    default = vars(train_arguments().parse_args([]))
+    def words(k, x):
+        k = k.replace('_', '-')
+        return [f"--{'' if x else 'no-'}{k}"] if isinstance(x, bool) else [f'--{k}', str(x)]
+    out = str(v['out'])
+    out = out.removesuffix('stage1') + 'stage2' if out.endswith('stage1') else f'{out}-stage2'
+    own = ('stage', 'out', 'start', 'resume', 'yes')
+    keep = {k: x for k,x in v.items() if x != default[k] and x not in (None, '') and k not in own}
+    more = [w for k,x in (dict(stage=2, start=path, out=out) | keep).items() for w in words(k, x)]
+    return shlex.join(['smfnet_train', *more])
+
+def _last_words(
+    t,         # trainer that has run
+    path:Path, # what it returned
+    v:dict,    # values of all options
+) -> list[str]:
+    "Loss, held-out picture, next command."
+    rows = read_log(t.folder)
+    n = max(1, min(20, len(rows)//4))
+    mean = lambda part: sum(r['total'] for r in part)/len(part)
+    out = [f'loss {mean(rows[:n]):.4g} (first {n} steps) → {mean(rows[-n:]):.4g} (last {n})'] if rows else []
+    if t.done < t.total: return [*out, f'stopped at step {t.done} of {t.total}; give the same command again to go on']
+    if v['preset'] == 'smoke': out.append('smoke checks that everything runs; its pictures are noise')
+    if seen := sorted((t.folder/'validation').glob('*.png')): out.append(f'held-out pairs: {seen[-1]}')
+    return [*out, f'next: {_next_command(v, path)}']
+
+# %% ../../nbs/tools/train_command.ipynb #c010
 def main(argv=None):
     "The command `smfnet_train`, and what `torchrun -m smfnet.training.cli` runs."
-    v = vars(train_arguments().parse_args(argv))
-    resume, first = v.pop('resume'), os.environ.get('RANK', '0') == '0'
+    given = vars(train_arguments().parse_args(argv))
+    v = dict(given)
+    resume, yes, first = v.pop('resume'), v.pop('yes'), os.environ.get('RANK', '0') == '0'
     keep_memory()
     try:
         t = make_trainer(**v | {k: v[k] or None for k in ('data','start')}) # an empty word is no data
         if first: print(f"{t.info['data']}; {len(t.data)} patches; {t.info['start']}; {t.total} steps", file=sys.stderr)
+        if not yes and 'RANK' not in os.environ and resume != 'must' and (text := _hours(t)): raise ValueError(text)
         path = t.run(resume)
+        if first: print(*_last_words(t, path, given), sep='\n', file=sys.stderr)
         if first: print(path)
     except (ValueError, OSError, Diverged) as e: sys.exit(f'smfnet_train: {e}')
 
-# %% ../../nbs/tools/train_command.ipynb #c007
+# %% ../../nbs/tools/train_command.ipynb #c012
 if __name__ == '__main__' and not hasattr(sys, 'ps1') and 'ipykernel' not in sys.modules: main()

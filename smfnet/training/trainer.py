@@ -6,7 +6,7 @@
 __all__ = ['recomputed', 'Trainer']
 
 # %% ../../nbs/tools/training.ipynb #c002
-import dataclasses, json, math, os, time
+import dataclasses, json, math, os, sys, time
 from collections import deque
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import cached_property, partial
@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
-from tqdm import tqdm as plain_tqdm
-from tqdm.auto import tqdm
+from tqdm import tqdm
 from ..core.devices import get_device
 from ..core.files import atomic_path, sweep_stale
 from ..data.images import write_image
@@ -258,15 +257,13 @@ class Trainer:
         if main and c.validate_every: self.looks = RunLog(self.folder, self.done, 'validation.jsonl')
         if main and c.tensorboard: self.board = summary_writer()(str(self.folder/'tensorboard'), purge_step=self.done+1)
         self.began = time.monotonic() - (self.log.last.get('seconds', 0.) if main else 0.)
-        bar = plain_tqdm if self.world > 1 else tqdm # a widget does not reach into other processes
-        self.bar = bar(
+        self.bar = tqdm( # plain text: papermill's --log-output and other processes see it too
             initial=self.done,
             total=self.total,
             disable=not (main and progress),
-            desc=self.folder.name,
-            mininterval=1,
-            unit=' items',
-            unit_scale=c.batch,
+            mininterval=1 if sys.stderr.isatty() else 5,
+            ncols=79,
+            bar_format='step {n_fmt}/{total_fmt} |{bar}|{postfix}, {remaining} left',
         )
         try: yield
         finally:
@@ -287,7 +284,7 @@ class Trainer:
                 **terms,
             )
             for k,v in terms.items() if self.board else (): self.board.add_scalar(k, v, step)
-            self.bar.set_postfix({k: f'{v:.3g}' for k,v in terms.items() if not k.startswith('cc_')}, refresh=False)
+            self.bar.set_postfix_str(f"loss {next(iter(terms.values())):.4g}", refresh=False)
             self.bar.update()
             if self.on_step: self.on_step(step, terms)
         return stop > 0, late > 0

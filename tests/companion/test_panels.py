@@ -1,5 +1,5 @@
 "The panels, driven as a user drives them: what moves when a slider, a choice or a button is touched."
-import io, time
+import io, threading, time
 from datetime import datetime
 from functools import partial
 import pytest
@@ -25,7 +25,7 @@ def uploaded(name, content): return (dict(name=name, type='image/png', size=len(
 def test_messages_are_plain_text():
     assert '&lt;script&gt;' in _message('<script>') and '<script>' not in _message('<script>')
     assert _message(ValueError('no'), True).count('#D55E00') == 1
-    assert _row(_picture('a')).layout.flex_flow == 'row wrap' and 'a' in _picture('a')._dom_classes
+    assert _row(_picture('a', 'what')).layout.flex_flow == 'row wrap' and 'a' in _picture('a', 'what')._dom_classes and _picture('a', 'what').tooltip == 'what'
 
 def test_small_pairs_keep_their_ratio_and_their_colour(scene):
     big = scene.pair()
@@ -60,8 +60,9 @@ def test_chooser_waits_for_both_uploads_and_says_what_is_wrong(scene):
     assert seen == [] and 'Choose two' in c.status.value and 'at most 20 MB' in c.status.value
     c.files[0].value, c.files[1].value = uploaded('a_ir.png', to_png(scene.ir)), uploaded('<b>.png', b'garbage')
     assert seen == [] and c.pair.name == 'scene00007' and '&lt;b&gt;.png' in c.status.value
+    assert c.image.layout.display == 'none' and 'still show scene00007' in c.status.value, 'the old pair would be taken for the new one'
     c.files[1].value = uploaded('street.png', to_png(scene.vi))
-    assert seen == ['street'] and c.pair.size == (120,160)
+    assert seen == ['street'] and c.pair.size == (120,160) and c.image.layout.display is None
 
 def test_chooser_offers_data_sets_that_are_there(scene, tmp_path):
     for m in ('ir','vi'): write_image(tmp_path/'TNO/test'/m/'a.png', getattr(scene, m))
@@ -101,6 +102,18 @@ def test_tuning_grows_a_curve_and_stops(small):
     until(5); t.halt.click(); t.tune.thread.join(30)
     assert t.curve.value != first and first and t.image.value
     assert 'stopped after' in t.status.value and '→' in t.status.value and not t.go.disabled and t.halt.disabled
+
+def test_the_button_answers_before_anything_is_computed(small):
+    t = TunePanel(LossPanel(PairChooser(), {2: small}, side=48), seconds=600, patch=32)
+    go, said = threading.Event(), []
+    t.ready = lambda o, old=t.ready: (go.wait(20), said.append(t.status.value), old(o))
+    t.go.click()                                      # returns while the thread still waits
+    assert t.go.disabled and 'preparing' in t.status.value and not said
+    go.set(); t.halt.click(); t.tune.thread.join(30)
+    assert said and not t.go.disabled and 'stopped after' in t.status.value
+
+def test_handles_and_pictures_have_names(losses):
+    assert losses.weights.sliders['alpha4'].tooltip.startswith('α₄: ') and 'infrared left' in losses.chooser.image.tooltip
 
 def test_tuning_says_that_it_failed(small):
     t = TunePanel(LossPanel(PairChooser(), {2: small}, side=48), seconds=600, patch=32)

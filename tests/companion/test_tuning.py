@@ -3,7 +3,7 @@ import io, threading, time
 import numpy as np
 import pytest, torch
 from smfnet.companion.probe import probe
-from smfnet.companion.tuning import FineTune, curve_png
+from smfnet.companion.tuning import FineTune, curve_png, relative
 from smfnet.losses.ours import OurLossWeights
 from smfnet.losses.stage_one import LossWeights
 
@@ -41,6 +41,11 @@ def test_keeps_an_error_instead_of_dying_silently(pair, small):
     t = FineTune(pair, small, LossWeights(), patch=32)
     t.start(5, show=lambda o: 1/0).join(20)
     assert type(t.error) is ZeroDivisionError
+
+def test_relative_curves_start_at_one():
+    y = np.array([4.,1,2,1,1,1,1,1,1,1,1,1])
+    got = relative(y, 4)
+    assert got[0] == 1 and got[3] == 1 and got[-1] == pytest.approx(1/2) and relative(np.zeros(3)).tolist() == [0,0,0] and relative(np.array([5.]))[0] == 1
 
 def test_curve_grows_with_the_history():
     pytest.importorskip('matplotlib')

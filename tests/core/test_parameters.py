@@ -1,6 +1,6 @@
 "What papermill gave a run notebook."
 import pytest
-from smfnet.core.parameters import _declared, _injected, _problem, check_parameters
+from smfnet.core.parameters import _declared, _injected, _problem, changed_parameters, check_parameters, papermill_command
 
 CELL = 'stage:int = 1     # 1 or 2\nlr:float = 1e-4\nout:str = None'
 
@@ -44,3 +44,21 @@ def test_slips_are_named(added, says):
 def test_outside_a_run_notebook():
     with pytest.raises(ValueError, match='no parameters cell'): check_parameters({}, ['import os'])
     with pytest.raises(RuntimeError, match='call it inside one'): check_parameters()
+
+def test_changed_parameters_are_those_that_differ():
+    assert changed_parameters(dict(stage=1, lr=1e-3, out=None), ['import os', CELL, '# Parameters\nlr = 1e-3']) == {'lr': 1e-3}
+
+def test_the_next_command_is_one_for_a_shell(monkeypatch, tmp_path):
+    from smfnet.core.files import project_root
+    monkeypatch.chdir(project_root())
+    got = papermill_command('train', 'runs/t.ipynb', dict(stage=2, data='my pairs', note='7', off=None))
+    assert got == "papermill nbs/train.ipynb runs/t.ipynb -p stage 2 -p data 'my pairs' -r note 7"
+    monkeypatch.chdir(project_root()/'nbs')
+    assert papermill_command('fuse', 'x.ipynb', {}) == 'papermill fuse.ipynb x.ipynb'
+
+def test_a_notebook_opened_in_nbs_writes_into_the_clone(monkeypatch, tmp_path):
+    from smfnet.core import parameters
+    (tmp_path/'nbs').mkdir()
+    monkeypatch.setattr(parameters, 'project_root', lambda: tmp_path)
+    monkeypatch.chdir(tmp_path/'nbs')
+    assert parameters.run_folder('', 'runs/x') == tmp_path/'runs/x' and not (tmp_path/'nbs/runs').exists()

@@ -1,5 +1,5 @@
 "Files as users have them: every format read, written, damaged and resampled."
-import struct, zlib
+import builtins, io, struct, zlib
 from pathlib import Path
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageFile
 from numpy.testing import assert_allclose
 from smfnet.data.images import (
-    WRITE_SUFFIXES, ImageError, image_note, image_size, open_image, read_image, resample, stretch_percentiles, to_bytes, to_unit, write_image)
+    WRITE_SUFFIXES, ImageError, fill_missing, image_note, image_size, open_image, read_image, read_tags, resample, stretch_percentiles, to_bytes, to_unit, write_image)
 
 LOSSLESS = [s for s in WRITE_SUFFIXES if not s.startswith('.jp')]
 shapes = st.tuples(st.integers(1,9), st.integers(1,9)).flatmap(lambda s: st.sampled_from([s, (*s,3)]))
@@ -217,11 +217,14 @@ def test_wrong_percentiles(stretch):
 def test_files_in_units_of_their_own(tmp_path):
     kelvin = np.linspace(280, 310, 12, dtype=np.float32).reshape(3,4)
     Image.fromarray(kelvin).save(tmp_path/'k.tif')
-    with pytest.raises(ImageError, match='k.tif has values from 280 to 310 and no known full scale; give stretch'): read_image(tmp_path/'k.tif')
+    with pytest.raises(ImageError, match=r'k.tif has values from 280 to 310, not from 0 to 1, and no known full scale; .* stretch=\(1, 99\) \(--stretch 1,99\)'): read_image(tmp_path/'k.tif')
     assert_allclose(read_image(tmp_path/'k.tif', stretch=(0,100)), (kelvin-280)/30, atol=1e-6)
     Image.fromarray(kelvin*np.nan).save(tmp_path/'nan.tif')
     for stretch in (None, (0,100)):
-        with pytest.raises(ImageError, match='nan.tif contains NaN'): read_image(tmp_path/'nan.tif', stretch=stretch)
+        with pytest.raises(ImageError, match='nan.tif has no pixel with a value'): read_image(tmp_path/'nan.tif', stretch=stretch)
+    Image.fromarray(np.where(kelvin > 300, np.inf, kelvin)).save(tmp_path/'inf.tif')
+    for stretch in (None, (0,100)):
+        with pytest.raises(ImageError, match='inf.tif contains infinite'): read_image(tmp_path/'inf.tif', stretch=stretch)
 
 def test_bytes_are_rounded_and_clipped():
     assert to_bytes(np.array([[-.1, 0, .5/255-1e-4, .5/255+1e-4, 1, 1.2]])).tolist() == [[0,0,0,1,255,255]]
@@ -287,3 +290,165 @@ def test_pillow_agrees(picture):
 @pytest.mark.parametrize('size', [(0,5), (5,), (3,4,5)])
 def test_a_size_that_is_none(picture, size):
     with pytest.raises(ValueError, match='size must be'): resample(picture, size)
+
+# size and pixels are turned alike
+
+def late(png):
+    "The bytes of a PNG with its EXIF moved behind the pixels, where the standard allows it as well."
+    b, at = png.read_bytes(), 8
+    chunks = []
+    while at < len(b):
+        n = struct.unpack('>I', b[at:at+4])[0]
+        chunks.append(b[at:at+12+n]); at += 12+n
+    exif = [c for c in chunks if c[4:8] == b'eXIf']
+    assert exif
+    rest = [c for c in chunks if c[4:8] != b'eXIf']
+    return b[:8] + b''.join(rest[:-1] + exif + rest[-1:])
+
+@pytest.mark.parametrize('kind', ['png', 'late.png', 'tif', 'jpg', 'webp'])
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_size_and_pixels_are_turned_alike(tmp_path, kind, orientation):
+    x = np.arange(32*48, dtype=np.uint32).reshape(32,48)
+    x = (x*160//x.max()).astype(np.uint8)
+    exif = Image.Exif(); exif[0x0112] = orientation
+    f = tmp_path/f'a.{kind}'
+    Image.fromarray(x).save(f, exif=exif)
+    if kind == 'late.png': f.write_bytes(late(f))
+    want = (48,32) if orientation > 4 else (32,48)
+    got = read_image(f)
+    assert image_size(f) == got.shape[:2] == want
+    shown = {1:x, 2:x[:,::-1], 3:x[::-1,::-1], 4:x[::-1], 5:x.T, 6:np.rot90(x,-1), 7:x[::-1,::-1].T, 8:np.rot90(x)}[orientation]
+    assert np.abs((got if got.ndim == 2 else got[...,0])*255 - shown).max() < (12 if kind in ('jpg','webp') else .01)
+    with f.open('rb') as o, Image.open(o) as im: assert_allclose(to_unit(im), got)    # an opened Pillow image is turned like its file
+
+# thermal and map files
+
+@pytest.mark.parametrize('dtype', ['f2', 'f8', '>f4', '<f4'])
+def test_tiffs_of_any_float(tmp_path, dtype):
+    tifffile = pytest.importorskip('tifffile')
+    x = np.linspace(.1, .9, 240).reshape(12,20).astype(dtype)
+    tifffile.imwrite(tmp_path/'a.tif', x, byteorder='>' if '>' in dtype else '<')
+    assert_allclose(read_image(tmp_path/'a.tif'), x.astype('f4'), atol=1e-6)
+    assert image_size(tmp_path/'a.tif') == (12,20)
+    tifffile.imwrite(tmp_path/'k.tif', (280 + 30*x).astype(dtype))
+    assert_allclose(read_image(tmp_path/'k.tif', stretch=(0,100)), (x - .1)/.8, atol=2e-2)
+
+def test_a_rare_tiff_without_the_library_says_what_to_install(tmp_path, monkeypatch):
+    tifffile = pytest.importorskip('tifffile')
+    tifffile.imwrite(tmp_path/'a.tif', np.zeros((4,5), 'f8'))
+    plain = builtins.__import__
+    def without(name, *a, **kw):
+        if name == 'tifffile': raise ImportError(name)
+        return plain(name, *a, **kw)
+    monkeypatch.setattr(builtins, '__import__', without)
+    with pytest.raises(ImageError, match=r"a.tif is a TIFF of a rare kind.*pip install 'smfnet\[tiff\]'"): read_image(tmp_path/'a.tif')
+
+def test_a_rounding_error_in_a_file_is_clipped(tmp_path):
+    Image.fromarray(np.float32([[-1e-7, .5, 1.0000001]])).save(tmp_path/'a.tif')
+    assert read_image(tmp_path/'a.tif').tolist() == [[0, .5, 1]]
+
+def test_white_may_be_zero(tmp_path):
+    "A photographic negative in the tag, not in the picture: 16 bits were read upside down."
+    tifffile = pytest.importorskip('tifffile')
+    for dtype,full in (('u1',255), ('u2',65535)):
+        x = np.linspace(0, full, 240).round().astype(dtype).reshape(12,20)
+        tifffile.imwrite(tmp_path/'a.tif', full - x, photometric='miniswhite')
+        assert_allclose(read_image(tmp_path/'a.tif'), x/full, atol=1e-6)
+        with Image.open(tmp_path/'a.tif') as im: assert_allclose(to_unit(im), x/full, atol=1e-6)
+        assert_allclose(read_image(tmp_path/'a.tif', stretch=(0,100)), x/full, atol=1e-6)
+
+def test_the_first_page_of_a_tiff_with_overviews(tmp_path):
+    tifffile = pytest.importorskip('tifffile')
+    x = np.arange(64*64, dtype=np.uint16).reshape(64,64)
+    def write(name, second):
+        with tifffile.TiffWriter(tmp_path/name) as w:
+            w.write(x)
+            w.write(x[::2,::2], subfiletype=second); w.write(x[::4,::4], subfiletype=1)
+    write('overviews.tif', 1); write('pages.tif', 0)
+    f = tmp_path/'overviews.tif'
+    assert (np.rint(read_image(f)*65535) == x).all() and image_size(f) == (64,64)
+    with pytest.raises(ImageError, match='pages.tif holds 3 frames'): read_image(tmp_path/'pages.tif')
+
+# missing pixels
+
+KELVIN = (280 + 30*np.linspace(0, 1, 20*30).reshape(20,30)).astype(np.float32)
+HOLE = np.zeros((20,30), bool); HOLE[5:9,10:17] = True
+
+@pytest.mark.parametrize('value', [np.nan, -9999, -3.4028234663852886e38, 0])
+@pytest.mark.parametrize('dtype', ['f4', 'f8'])
+def test_missing_pixels_count_for_nothing(tmp_path, value, dtype):
+    tifffile = pytest.importorskip('tifffile')
+    tifffile.imwrite(tmp_path/'k.tif', np.where(HOLE, value, KELVIN).astype(dtype))
+    nodata = {} if np.isnan(value) else dict(nodata=value)
+    got, whole = read_image(tmp_path/'k.tif', (0,100), **nodata), (KELVIN-280)/30
+    assert_allclose(got[~HOLE], whole[~HOLE], atol=1e-4)
+    assert whole[4:10].min() - .05 < got[HOLE].min() and got[HOLE].max() < whole[4:10].max() + .05      # as its surroundings are
+
+def test_a_map_may_say_itself_what_is_missing(tmp_path):
+    tifffile = pytest.importorskip('tifffile')
+    tifffile.imwrite(tmp_path/'k.tif', np.where(HOLE, -9999, KELVIN).astype('f4'), extratags=[(42113, 's', 0, '-9999', True)])
+    assert_allclose(read_image(tmp_path/'k.tif', (0,100))[~HOLE], ((KELVIN-280)/30)[~HOLE], atol=1e-4)
+
+def test_missing_values_of_whole_numbers(tmp_path):
+    x = np.where(HOLE, 0, 20000 + np.arange(600).reshape(20,30)).astype(np.uint16)
+    Image.fromarray(x).save(tmp_path/'a.png')
+    assert read_image(tmp_path/'a.png').min() == 0 and read_image(tmp_path/'a.png', nodata=0).min() > .3
+    assert (read_image(tmp_path/'a.png', nodata=-9999) == read_image(tmp_path/'a.png')).all()
+
+def test_filling():
+    x = np.random.default_rng(0).random((13,18,3)).astype(np.float32)
+    hole = np.zeros((13,18), bool); hole[:6] = True; hole[9,4] = True
+    y = fill_missing(np.where(hole[...,None], np.nan, x), hole)
+    assert (y[~hole] == x[~hole]).all() and np.isfinite(y).all() and x.min() <= y.min() and y.max() <= x.max()
+    one = np.ones((9,9), bool); one[8,0] = False
+    assert_allclose(fill_missing(np.full((9,9), .25, np.float32), one), .25, atol=1e-6)
+
+# 16 bits and tags
+
+@pytest.mark.parametrize('suffix', ['.png', '.tif'])
+def test_sixteen_bits_are_written(tmp_path, suffix):
+    tifffile, x = pytest.importorskip('tifffile'), np.random.default_rng(0).random((20,30,3)).astype(np.float32)
+    grey = write_image(tmp_path/f'g{suffix}', x[...,0], bits=16)
+    assert_allclose(read_image(grey), x[...,0], atol=.51/65535)
+    f = write_image(tmp_path/f'c{suffix}', x, note='how', bits=16)
+    assert np.abs(read_image(f) - x).max() < 1/255 and image_note(f) == 'how' and image_size(f) == (20,30)
+    b = f.read_bytes()
+    if suffix == '.png':
+        at = b.index(b'IDAT')
+        rows = zlib.decompress(b[at+4:at+4+struct.unpack('>I', b[at-4:at])[0]])
+        got = np.frombuffer(rows, np.uint8).reshape(20, 1+30*6)[:,1:].copy().view('>u2').reshape(20,30,3)
+    else: got = tifffile.imread(f)
+    assert (got == np.rint(x.astype(np.float32)*65535)).all()
+
+def test_sixteen_bits_need_a_format_that_holds_them(tmp_path):
+    for suffix in ('.jpg', '.webp', '.bmp'):
+        with pytest.raises(ValueError, match='16 bits are written as .png .tif .tiff, not as'): write_image(tmp_path/f'a{suffix}', np.zeros((2,2)), bits=16)
+    with pytest.raises(ValueError, match='bits must be 8 or 16, not 12'): write_image(tmp_path/'a.png', np.zeros((2,2)), bits=12)
+    assert not list(tmp_path.iterdir())
+
+@pytest.mark.parametrize('colour', [True, False])
+@pytest.mark.parametrize('suffix, bits', [('.png',8), ('.png',16), ('.jpg',8), ('.webp',8), ('.tif',8), ('.tif',16)])
+def test_camera_and_place_are_carried_over(tmp_path, suffix, bits, colour):
+    exif = Image.Exif()
+    exif[0x0112], exif[271] = 6, 'Maker'
+    exif[0x8825], exif[0x8769] = {1:'N', 2:(48.0,8.0,30.5)}, {0x829A:.01, 0xA002:999}
+    Image.new('RGB', (20,30)).save(tmp_path/'vi.jpg', exif=exif)
+    x = np.zeros((20,30,3) if colour else (20,30), np.float32)
+    f = write_image(tmp_path/f'f{suffix}', x, 'how', bits=bits, tags=read_tags(tmp_path/'vi.jpg'))
+    got = read_tags(f)
+    assert got[271] == 'Maker' and got.get_ifd(0x8825)[2] == (48.0,8.0,30.5) and got.get_ifd(0x8769)[0x829A] == .01
+    assert image_note(f) == 'how' and image_size(f) == (20,30) and 0xA002 not in got.get_ifd(0x8769)   # its pixels are turned already
+
+def test_the_place_on_the_map_is_carried_over_unless_pixels_moved(tmp_path):
+    tifffile = pytest.importorskip('tifffile')
+    geo = [(33550,'d',3,(2.,2.,0.),True), (33922,'d',6,(0.,0,0,5,6,0),True), (34735,'H',4,(1,1,0,0),True)]
+    tifffile.imwrite(tmp_path/'vi.tif', np.zeros((20,30,3), 'u1'), photometric='rgb', extratags=geo)
+    for bits in (8,16):
+        f = write_image(tmp_path/'f.tif', np.zeros((20,30,3)), bits=bits, tags=read_tags(tmp_path/'vi.tif'))
+        assert {k: tuple(read_tags(f)[k]) for k in (33550,33922)} == {33550:(2,2,0), 33922:(0,0,0,5,6,0)} and image_size(f) == (20,30)
+        assert tuple(read_tags(f)[34735]) == (1,1,0,0)
+    assert not {33550,33922,34735} & set(read_tags(tmp_path/'vi.tif', moved=True))
+
+def test_tags_that_cannot_be_understood_are_left_out(tmp_path):
+    f = write_image(tmp_path/'a.png', np.zeros((4,5)))
+    assert len(read_tags(f)) == 0 and len(read_tags(tmp_path/'nowhere.png')) == 0

@@ -8,7 +8,7 @@ from PIL import Image
 from smfnet.data.colour import join_colour, split_colour
 from smfnet.data.images import resample, to_bytes, write_image
 from smfnet.data.pairs import (
-    IR_WORDS, VI_WORDS, Pair, PairFiles, _by_scene, _match_folders, list_images, make_pair, match_pairs, read_pair, resize_pair, scene_key)
+    Pair, PairFiles, _by_scene, _match_files, list_images, make_pair, match_fused, match_pairs, modality, read_pair, resize_pair, scene_key)
 
 RGB = np.random.default_rng(1).random((6,9,3)).astype(np.float32)
 Y = split_colour(RGB)[0]
@@ -91,20 +91,25 @@ def test_what_a_folder_lists(tmp_path):
     with pytest.raises(ValueError, match='no image file'): list_images(touch(tmp_path/'empty'))
     with pytest.raises(FileNotFoundError, match='not a folder'): list_images(f/'b.PNG')
 
-@pytest.mark.parametrize('stem, words, key', [
-    *[(s, IR_WORDS, '07') for s in ('07_ir', 'IR-07', 'ir07', '07', '07.infrared', '07IR', 'thermal 07')],
-    *[(s, VI_WORDS, '07') for s in ('07_vis', 'VIS07', 'Visible_07', '07-rgb')],
-    ('Irma', IR_WORDS, 'Irma'), ('village', VI_WORDS, 'village'), ('ir', IR_WORDS, '')])
-def test_the_word_of_the_modality_is_no_part_of_the_name(stem, words, key): assert scene_key(stem, words) == key
+NAMES = {'07': '07_ir IR-07 ir07 07 07.infrared 07IR 07_lwir 07_vis VIS07 Visible_07 07-rgb 07_fused 07_ir_fused fused_07 f07 07_f 07_T 07_V 07_W'.split() + ['thermal 07'],
+         'DJI_20240101_0007': ['DJI_20240101_0007_T', 'DJI_20240101_0007_V', 'DJI_20240101_0007_W'], 'FLIR_00006': ['FLIR_00006', 'FLIR_00006_fused'],
+         'Irma': ['Irma'], 'village': ['village'], 'Tour': ['Tour'], '': ['ir', 'vis', 'fused']}
+
+@pytest.mark.parametrize('stem, key', [(s,k) for k,o in NAMES.items() for s in o])
+def test_words_for_modality_and_method_are_no_part_of_the_name(stem, key): assert scene_key(stem) == key
+
+def test_a_name_may_say_the_modality():
+    said = {'7_T':'ir', 'IR7':'ir', '7.thermal':'ir', '7_W':'vi', '7_V':'vi', 'rgb_7':'vi', '7':None, 'vis_to_ir':None, 'Irma':None}
+    assert {s: modality(s) for s in said} == said
 
 def P(*names): return {Path(n).stem: Path(n) for n in names}
 
 def test_two_files_of_one_scene():
-    assert _by_scene(P('1_ir.png', 'IR2.png'), IR_WORDS) == {'1':'1_ir', '2':'IR2'}
-    with pytest.raises(ValueError, match="1_ir.png and ir1.png in .* are both scene '1'"): _by_scene(P('1_ir.png', 'ir1.png'), IR_WORDS)
+    assert _by_scene(P('1_ir.png', 'IR2.png')) == {'1':'1_ir', '2':'IR2'}
+    with pytest.raises(ValueError, match="1_ir.png and ir1.png in .* are both scene '1'"): _by_scene(P('1_ir.png', 'ir1.png'))
 
 def test_matching():
-    found = _match_folders(P('b.png','a_IR.tif','C1_ir.png'), P('b.jpg','A_vis.png','VI-c1.png'))
+    found = _match_files(P('b.png','a_IR.tif','C1_ir.png'), P('b.jpg','A_vis.png','VI-c1.png'))
     assert [(p.name, p.ir.name, p.vi.name) for p in found] == [('A','a_IR.tif','A_vis.png'), ('b','b.png','b.jpg'), ('c1','C1_ir.png','VI-c1.png')]
 
 @pytest.mark.parametrize('ir, vi, says', [
@@ -112,7 +117,7 @@ def test_matching():
     (['1.png'], ['1.png','z.png'], 'infrared none; visible z.png'),
     (['1.png','1_ir.png'], ['1.png','1_vi.png'], "several pairs would be called '1'")])
 def test_files_that_cannot_be_matched(ir, vi, says):
-    with pytest.raises(ValueError, match=says): _match_folders(P(*ir), P(*vi))
+    with pytest.raises(ValueError, match=says): _match_files(P(*ir), P(*vi))
 
 def test_folders(tmp_path):
     ir,vi = tmp_path/'ir',tmp_path/'vi'
@@ -135,6 +140,37 @@ def test_two_files(tmp_path):
 def test_what_cannot_be_a_pair(tmp_path):
     a,f = touch(tmp_path/'a', '1.png'), touch(tmp_path, 'f.png')/'f.png'
     with pytest.raises(ValueError, match='not one of each: .*a is a folder, .*f.png is a file'): match_pairs(a, f)
-    with pytest.raises(ValueError, match='same folder'): match_pairs(a, tmp_path/'a'/'..'/'a')
+    with pytest.raises(ValueError, match='a is given for both, so names must say which image is infrared.*1.png does not'): match_pairs(a, tmp_path/'a'/'..'/'a')
     with pytest.raises(ValueError, match='same file'): match_pairs(f, f)
     with pytest.raises(FileNotFoundError, match='vi: there is no file or folder'): match_pairs(a, tmp_path/'nope')
+
+def test_one_rule_for_case_and_accents_and_suffixes(tmp_path):
+    ir = touch(tmp_path/'ir', 'FLIR_00006.JPG', 'cafe\u0301_ir.png', 'Tower.jfif')
+    vi = touch(tmp_path/'vi', 'flir_00006.png', 'caf\u00e9_VIS.png', 'tower.png')
+    fused = touch(tmp_path/'out', 'FLIR_00006_Fused.png', 'CAFE\u0301.png', 'tower_smfnet.png')
+    pairs = match_pairs(ir, vi)
+    assert {p.ir.name: p.vi.name for p in pairs} == {'cafe\u0301_ir.png':'caf\u00e9_VIS.png', 'FLIR_00006.JPG':'flir_00006.png', 'Tower.jfif':'tower.png'}
+    found,missing,extra = match_fused(pairs, fused)
+    assert {f.name for f in found.values()} == {'FLIR_00006_Fused.png', 'CAFE\u0301.png', 'tower_smfnet.png'} and not missing and not extra
+
+def test_both_modalities_in_one_folder(tmp_path):
+    f = touch(tmp_path/'dji', 'DJI_0001_T.JPG', 'DJI_0001_W.JPG', 'DJI_0002_T.JPG', 'DJI_0002_V.JPG', '3_ir.png', '3_rgb.png')
+    assert [(p.name, p.ir.name, p.vi.name) for p in match_pairs(f, f)] == [('3','3_ir.png','3_rgb.png'), ('DJI_0001','DJI_0001_T.JPG','DJI_0001_W.JPG'), ('DJI_0002','DJI_0002_T.JPG','DJI_0002_V.JPG')]
+    touch(f, 'DJI_0001_Z.JPG', '4_ir.png')
+    with pytest.raises(ValueError, match='DJI_0001_Z.JPG does not'): match_pairs(f, f)
+    said = []
+    assert len(match_pairs(f, f, skip_unmatched=True, log=said.append)) == 3
+    assert 'DJI_0001_Z.JPG' in said[0] and 'infrared 4_ir.png; visible none' in said[1]
+
+def test_files_without_a_partner_are_passed_over_when_asked(tmp_path):
+    ir,vi,said = touch(tmp_path/'ir', '1.png', '2.png'), touch(tmp_path/'vi', '1.png', '3.png'), []
+    with pytest.raises(ValueError, match='infrared 2.png; visible 3.png; skip_unmatched .--skip-unmatched. passes them over'): match_pairs(ir, vi)
+    assert [p.name for p in match_pairs(ir, vi, skip_unmatched=True, log=said.append)] == ['1'] and said == ['files without a partner: infrared 2.png; visible 3.png']
+    (vi/'1.png').unlink()
+    with pytest.raises(ValueError, match='no file has a partner'): match_pairs(ir, vi, skip_unmatched=True, log=said.append)
+
+def test_two_fused_images_of_one_scene_are_an_error(tmp_path):
+    pairs = [PairFiles('1', Path('1_ir.png'), Path('1_vi.png'))]
+    with pytest.raises(ValueError, match="1_fused.png and fused_1.png in .* are both scene '1'"): match_fused(pairs, touch(tmp_path/'a', '1_fused.png', 'fused_1.png'))
+    assert match_fused(pairs, touch(tmp_path/'b', '1.png', '1_fused.png'))[0]['1'].name == '1.png'      # the whole name comes first
+    assert match_fused(pairs, touch(tmp_path/'ours', '1_OURS.png'))[0]['1'].name == '1_OURS.png'        # named after its folder

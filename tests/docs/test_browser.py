@@ -16,7 +16,7 @@ FLAGS = ('--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-bac
          '--disable-dev-shm-usage').split()
 PATIENCE = 240_000 # ms: a busy machine starts a kernel and torch slowly
 BIN = Path(sys.executable).parent
-DESK, PHONE = dict(width=1400, height=1000), dict(width=390, height=844)
+DESK, PHONE = dict(width=1440, height=900), dict(width=390, height=844)
 
 def free_port() -> int:
     with socket.socket() as s:
@@ -42,9 +42,9 @@ def server(*args, cwd):
         except subprocess.TimeoutExpired: p.kill(); p.wait()
 
 @contextmanager
-def page_of(browser, size=DESK):
+def page_of(browser, size=DESK, scheme='light'):
     "A page that remembers what it asked for and what went wrong in it."
-    context = browser.new_context(viewport=size)
+    context = browser.new_context(viewport=size, color_scheme=scheme)
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     page.asked, page.errors = [], []
@@ -257,11 +257,104 @@ def test_site_equations_links_and_no_requests(browser, served):
         shot(page, 'site-search')
         assert outside(page) == [] and page.errors == []
 
-def test_site_on_a_phone(browser, served):
+NO_FONT_LIBRARY = 'o => getComputedStyle(o, "::before").maskImage'
+LEFT_AND_RIGHT = """() => {
+  const page = document.documentElement.clientWidth, bad = [];
+  let n = 0;
+  for (const c of document.querySelectorAll('mjx-container[display="true"]')) {
+    n++;
+    const box = c.closest('.math').getBoundingClientRect(); // what the page shows of it, before anybody scrolls
+    let scroller = c, left = 1e9, right = -1e9;
+    while (scroller !== document.body && !/auto|scroll/.test(getComputedStyle(scroller).overflowX)) scroller = scroller.parentElement;
+    for (const g of c.querySelectorAll('use, rect, path:not(defs path)')) {
+      const b = g.getBoundingClientRect();
+      if (b.width > 0) { left = Math.min(left, b.left); right = Math.max(right, b.right); }
+    }
+    const end = scroller.getBoundingClientRect().left + scroller.scrollWidth;
+    if (left < box.left - 1 || right > end + 2 || box.left < -1 || box.right > page + 1) bad.push([c.closest('section')?.id, left, right, box.left, end]);
+  }
+  return [n, bad];
+}"""
+
+def pages_of(site, holds=''):
+    "Addresses of the pages whose text holds something."
+    return sorted(p.relative_to(site).as_posix() for p in site.rglob('*.html') if '_static' not in p.parts and holds in p.read_text(encoding='utf-8'))
+
+def test_every_page_fits_a_phone(browser, served, site):
     with page_of(browser, PHONE) as page:
-        for n in ('index', 'nbs/paper/07_stage_one', 'results', 'api/losses.stage_one', 'nbs/evidence/ledger', 'nbs/loss_weights'):
+        wide = []
+        for n in pages_of(site):
+            page.goto(f'{served}/{n}')
+            if (w := page.evaluate('document.documentElement.scrollWidth')) > PHONE['width'] + 1: wide.append((n, w))
+        assert wide == []
+
+def test_no_equation_loses_a_side_on_a_phone(browser, served, site):
+    with page_of(browser, PHONE) as page:
+        seen, bad = 0, []
+        for n in pages_of(site, 'class="math notranslate'):
+            page.goto(f'{served}/{n}'); settle(page)
+            k, lost = page.evaluate(LEFT_AND_RIGHT)
+            seen += k; bad += [(n, *o) for o in lost]
+        assert seen >= 30 and bad == []
+        page.goto(f'{served}/nbs/paper/07_stage_one.html'); settle(page)
+        page.add_style_tag(content='mjx-container[display="true"] { min-width: 500px !important; } div.math { display: flex; justify-content: center; overflow: hidden !important; }')
+        assert page.evaluate(LEFT_AND_RIGHT)[1] != [], 'the check would not see a lost side'
+
+def test_site_on_a_phone(browser, served):
+    for scheme in ('light', 'dark'):
+        with page_of(browser, PHONE, scheme) as page:
+            for n in ('index', 'nbs/paper/07_stage_one', 'results', 'api/losses.stage_one', 'nbs/evidence/ledger', 'nbs/loss_weights', 'guides/train_yours', 'nbs/fuse'):
+                page.goto(f'{served}/{n}.html'); settle(page)
+                assert page.evaluate('document.documentElement.scrollWidth') <= PHONE['width'] + 1, n
+                assert float(page.locator('article p').first.evaluate('o => parseFloat(getComputedStyle(o).fontSize)')) >= 14
+                shot(page, f"phone-{scheme}-{n.replace('/', '-')}")
+            assert outside(page) == []
+
+def test_dark_pages_leave_pictures_as_they_are(browser, served):
+    with page_of(browser, DESK, 'dark') as page:
+        for n in ('index', 'nbs/paper/07_stage_one', 'results', 'nbs/fuse', 'start'):
             page.goto(f'{served}/{n}.html'); settle(page)
-            assert page.evaluate('document.documentElement.scrollWidth') <= PHONE['width'] + 1, n
-            assert float(page.locator('article p').first.evaluate('o => parseFloat(getComputedStyle(o).fontSize)')) >= 14
-            shot(page, f"phone-{n.replace('/', '-')}")
-        assert outside(page) == []
+            assert page.locator('html').get_attribute('data-theme') == 'dark'
+            assert set(page.locator('article img').evaluate_all('o => o.map(i => getComputedStyle(i).filter)')) <= {'none'}, n
+            shot(page, f"dark-{n.replace('/', '-')}")
+
+def test_first_page_compares_pictures_under_the_pointer(browser, served):
+    with page_of(browser) as page:
+        page.goto(f'{served}/index.html'); settle(page)
+        frame = page.locator('.smf-frame')
+        part = lambda: float(frame.evaluate('o => parseFloat(getComputedStyle(o).getPropertyValue("--part"))'))
+        frame.scroll_into_view_if_needed()
+        box = frame.bounding_box()
+        for share in (.2, .8):
+            page.mouse.move(box['x'] + share*box['width'], box['y'] + 50)
+            assert abs(part() - 100*share) < 2
+        page.locator('.smf-compare input').focus(); page.keyboard.press('Home')
+        assert part() == 0
+        page.get_by_role('button', name='infrared').click(); page.get_by_role('button', name='camp').click()
+        under, over = frame.locator('img').evaluate_all('o => o.map(i => [i.getAttribute("src"), i.alt])')
+        assert under[0] == 'front/camp-ir.webp' and over[0] == 'front/camp-fused.webp' and under[1].startswith('Infrared image: ')
+        until(page, lambda: frame.locator('img').evaluate_all('o => o.every(i => i.naturalWidth > 300)'))
+        shot(page, 'site-index-camp')
+
+def test_code_is_copied_by_a_button(browser, served):
+    with page_of(browser) as page:
+        page.context.grant_permissions(['clipboard-read', 'clipboard-write'])
+        page.goto(f'{served}/index.html'); settle(page)
+        page.locator('.smf-copy').first.click()
+        page.get_by_text('copied').wait_for()
+        lines = page.evaluate('navigator.clipboard.readText()').splitlines()
+        assert lines[0].startswith('git clone ') and lines[1:] == ['make demo', 'make demo IR=my_ir.png VI=my_vi.png']
+
+def test_checks_are_folded_and_icons_are_drawn(browser, served):
+    with page_of(browser) as page:
+        page.goto(f'{served}/nbs/paper/07_stage_one.html'); settle(page)
+        assert page.locator('details:not([open])', has_text='Check').count() >= 3
+        assert 'svg' in page.locator('.fa-magnifying-glass').first.evaluate(NO_FONT_LIBRARY)
+
+@pytest.mark.parametrize('words, wanted', [('install', 'fuse_yours'), ('how to fuse', 'fuse_yours'), ('train on my own data', 'train_yours')])
+def test_search_answers_with_the_page_a_person_wants(browser, served, words, wanted):
+    with page_of(browser) as page:
+        page.goto(f"{served}/search.html?q={words.replace(' ', '+')}")
+        first = page.locator('#search-results li a').first
+        first.wait_for()
+        until(page, lambda: wanted in first.get_attribute('href'), 20)

@@ -14,7 +14,58 @@ def test_tables_of_images_are_shown_as_means(build, tmp_path):
 def test_values_of_constants_are_cut_between_words(build):
     assert build.brief('x', 9) == "'x'" and build.brief(dict(a='one two three'), 12).endswith(' …')
     lines = build.entry('m.X', {'small': 1, 'large': 'a '*300}, 2)
-    assert '- `small`: `1`' in lines and all(len(l) < 300 for l in lines)
+    assert '- `small`: `1`' in lines and all(len(l) < 300 for l in lines) and not any('<details>' in l for l in lines)
+    assert any('<details>' in l for l in build.entry('m.X', {str(i): i for i in range(9)}, 2))
+
+def test_of_a_configuration_only_what_is_changed_is_shown(build):
+    import dataclasses
+    @dataclasses.dataclass(frozen=True)
+    class C:
+        a:int = 1
+        b:str = 'x'
+    assert build.short_repr(C(b='y')) == "C(b='y')" and build.short_repr(C()) == 'C()' and build.short_repr(list(range(9))).startswith('9 values')
+
+def test_entries_have_a_signature_and_a_link_to_their_source(build):
+    def f(x, y=2, *rest, key=None, **more): "Do."
+    lines = build.entry('m.f', f, 2, 'page.ipynb')
+    assert '`f(x, y=2, *rest, key=None, **more)` [source](page.ipynb#def-f)' in lines
+    def g(x, *, k=1): pass
+    assert build.signature('g', g) == 'g(x, *, k=1)'
+
+def test_checks_are_folded_and_pictures_have_a_text(build):
+    for source,yes in (('test_eq(a, 1)', True), ('x = 1\nassert x', True), ("with expect_fail(ValueError): f()", True), ('for i in x: test_eq(i, 1)', True),
+                       ('test_eq(a, 1)\na', False), ('a = 1', False), ('%matplotlib inline', False), ('', False)): assert build.is_check(source) == yes, source
+    picture = dict(output_type='display_data', metadata={}, data={'image/png': 'x'})
+    cell = lambda s, o=(): dict(cell_type='code', id='a', metadata={}, source=s, outputs=list(o))
+    got = build.reader_cells([dict(cell_type='markdown', metadata={}, source='# T\n\nLeft: [the *source*](x.ipynb). $a$ right.'), cell('show()', [picture]), cell('test_eq(1, 1)'), cell('#| export\ntest_x = 1')])
+    assert got[1]['metadata']['mystnb']['image']['alt'] == 'Left: the source. a right.'
+    assert 'hide-cell' in got[2]['metadata']['tags'] and got[3]['source'] == '<a id="def-test_x"></a>' and got[4]['metadata']['tags'] == ['export']
+
+def test_names_that_a_cell_defines(build):
+    assert build.defined('A, b = 1, 2\n_c = 3\nD:int = 4\ndef f(): pass\nclass G: pass') == ['A', 'b', 'D', 'f', 'G']
+
+def test_a_second_build_touches_what_has_changed_alone(build, tmp_path):
+    for n,t in (('a', '1'), ('b', '1')): (tmp_path/'old').mkdir(exist_ok=True); (tmp_path/f'old/{n}').write_text(t)
+    before = (tmp_path/'old/a').stat().st_mtime_ns
+    (tmp_path/'new/c').mkdir(parents=True); (tmp_path/'new/a').write_text('1'); (tmp_path/'new/c/d').write_text('2')
+    build.sync(tmp_path/'new', tmp_path/'old')
+    assert (tmp_path/'old/a').stat().st_mtime_ns == before and not (tmp_path/'old/b').exists() and (tmp_path/'old/c/d').read_text() == '2'
+
+def test_outputs_of_a_record_stand_under_the_cells_that_made_them(build):
+    code = lambda s, o=(), tags=(): dict(cell_type='code', id='a', metadata=dict(tags=list(tags)), source=s, outputs=list(o))
+    record = [code('x:int = 1', tags=['parameters']), code('# Parameters\nx = 2\n', tags=['injected-parameters']), code('x', ['out']), code('old', ['gone'])]
+    got = build.with_record([code('x:int = 1', tags=['parameters']), code('x'), code('new')], record)
+    assert [c['source'] for c in got][2:] == ['x = 2', 'x', 'new'] and got[3]['outputs'] == ['out'] and got[4]['outputs'] == []
+
+def test_verdicts_count_what_the_tables_say(build, tmp_path):
+    from smfnet.scoring.tables import published
+    paper = {r['column']: r['value'] for r in published(1) if (r['method'], r['dataset']) == ('SMFNet', 'TNO')}
+    (tmp_path/'images').mkdir()
+    (tmp_path/'ivf.csv').write_text('method,dataset\nSMFNet,TNO/test\n')
+    rows = [f"p{i},{paper['EN']+1+i},{.97*paper['SD']},{.5*paper['SF']}" for i in range(2)]
+    (tmp_path/'images/TNO-test-SMFNet-minmax.csv').write_text('\n'.join(['name,EN,SD,SF', *rows]))
+    title, text, table = build.verdicts(tmp_path)
+    assert title == '### TNO/test' and 'in 1 of 3 metrics (EN); in 1 more they stay within 5 % of it (SD)' in text and '± 0.71' in table
 
 def test_pages_stand_in_reading_order(build):
     names = ['zoo.ipynb', 'train.ipynb', 'fuse.ipynb', 'paper/02_b.ipynb', 'paper/01_a.ipynb', 'tools/late.ipynb', 'tools/early.ipynb', 'tools/loose.ipynb', 'evidence/z.ipynb']
@@ -37,9 +88,9 @@ def test_cells_for_readers(build):
     noise = dict(output_type='stream', name='stderr', text='warning')
     got = build.reader_cells([code('#| default_exp x'), code('#| hide\nimport a'), code('#| export\ndef f(): pass'), code('f()', [table, noise]),
                               md('[a](#SF:-b) [c](x.ipynb#eq-3)'), md('<a id="eq-1"></a>\n$$x\n\\tag{1}$$\nso $y$')])
-    assert [c['source'] for c in got] == ['def f(): pass', 'f()', '| a |\n|---|', '[a](#sf-b) [c](x.ipynb#eq-3)', '<a id="eq-1"></a>\n\n$$x\n\\tag{1}$$\n\nso $y$']
+    assert [c['source'] for c in got] == ['<a id="def-f"></a>', 'def f(): pass', 'f()', '| a |\n|---|', '[a](#sf-b) [c](x.ipynb#eq-3)', '<a id="eq-1"></a>\n\n$$x\n\\tag{1}$$\n\nso $y$']
     assert build.displays('$$a \\\\ b$$') == '\n\\begin{equation*}\na \\\\ b\n\\end{equation*}\n'
-    assert got[0]['metadata'] == {'tags': ['export']} and got[1]['outputs'] == []
+    assert got[1]['metadata'] == {'tags': ['export']} and got[2]['outputs'] == []
 
 def test_links_to_files_outside_the_site_become_text(build):
     assert build.localise('[a](nbs/a.ipynb#x) [LICENSE](LICENSE) [b](c.py) [d](https://x.y)', {'nbs/a.ipynb'}) == '[a](nbs/a.ipynb#x) `LICENSE` b [d](https://x.y)'

@@ -27,7 +27,7 @@ def plain(page): return re.sub(r'<[^>]+>', '', page.read_text(encoding='utf-8'))
 def test_every_notebook_module_and_text_has_a_page(site, build):
     for p in (ROOT/'nbs').rglob('*.ipynb'): assert (site/'nbs'/p.relative_to(ROOT/'nbs').with_suffix('.html')).is_file()
     for m in build.exported(): assert (site/'api'/f'{m}.html').is_file() and (site/'api'/f"{m.split('.')[0]}.html").is_file()
-    for n in ('index', 'start', 'results', 'gallery', 'equations', 'api/smfnet', 'MODEL_CARD', 'CONTRIBUTING', 'CHANGELOG', 'search'): assert (site/f'{n}.html').is_file()
+    for n in ('index', 'guides/fuse_yours', 'guides/train_yours', 'start', 'results', 'gallery', 'equations', 'api/smfnet', 'MODEL_CARD', 'CONTRIBUTING', 'CHANGELOG', 'search'): assert (site/f'{n}.html').is_file()
 
 def test_sidebar_has_the_four_parts(pages, site):
     bar = re.findall(r'<p[^>]*class="caption"[^>]*><span class="caption-text">([^<]*)', pages[site/'index.html'].text)
@@ -81,6 +81,26 @@ def test_results_are_those_of_the_files(site):
     head,first = (l.split(',') for l in (ROOT/'results/ivf.csv').read_text().splitlines()[:2])
     row, text = dict(zip(head, first)), plain(site/'results.html')
     assert row['dataset'] in text and f"{float(row['EN']):.4f}" in text and 'published' in text
+
+def test_first_page_says_what_it_is_for_and_is_light(site, pages):
+    text = (site/'index.html').read_text()
+    assert 'Image fusion' in text and 'make demo IR=' in text and all(f'<strong>{w}</strong>' in text for w in ('Student', 'Researcher', 'Engineer', 'Author'))
+    assert re.search(r'<meta[^>]*name="description"[^>]*content="[^"]{60,}"|<meta[^>]*content="[^"]{60,}"[^>]*name="description"', text) and 'favicon.svg' in text
+    loaded = {(site/unquote(re.split('[?#]', l)[0])).resolve() for l in pages[site/'index.html'].loads if not l.startswith('data:')}
+    weight = (site/'index.html').stat().st_size + sum(p.stat().st_size for p in loaded if p.is_file())
+    assert weight < 600_000, weight
+
+def test_results_lead_with_verdicts_and_fold_raw_rows(site):
+    text = (site/'results.html').read_text()
+    assert text.count('class="verdict"') >= 3 and text.count('<details') >= 4 and text.index('class="verdict"') < text.index('<details')
+
+def test_reference_has_signatures_and_sources(site):
+    text = (site/'api/losses.stage_one.html').read_text()
+    assert 'corrcoef(a,' in plain(site/'api/losses.stage_one.html') and 'nbs/paper/07_stage_one.html#def-corrcoef' in text and 'id="def-corrcoef"' in (site/'nbs/paper/07_stage_one.html').read_text()
+
+def test_every_picture_has_a_text(site, pages):
+    bare = [(f.relative_to(site).as_posix(), t[:90]) for f,p in pages.items() if f.parts[-2:-1] != ('_static',) for t in re.findall(r'<img\b[^>]*>', re.sub(r'<script.*?</script>', '', p.text, flags=re.S)) if not re.search(r'alt="[^"]{4,}"', t) or re.search(r'alt="[^"]*\.(png|svg)"', t)]
+    assert bare == []
 
 def test_search_knows_the_words(site):
     index = (site/'searchindex.js').read_text()

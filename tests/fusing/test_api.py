@@ -178,7 +178,8 @@ def test_bytes_in_bytes_out(net, scene):
 def test_any_byte_order(net, scene, kind):
     full = 65535 if 'u' in kind else 1
     x,y = ((o*full).round() if full > 1 else o for o in (scene.ir, luma(scene.vi)))
-    assert gap(fuse(x.astype(kind), y.astype(kind), weights=net), fuse(scene.ir, luma(scene.vi), weights=net)) < (2e-3 if kind == 'f2' else 1e-4)
+    out = fuse(x.astype(kind), y.astype(kind), weights=net)
+    assert gap(out/full, fuse(scene.ir, luma(scene.vi), weights=net)) < (2e-3 if kind == 'f2' else 1e-4) and out.dtype == (kind if full > 1 else np.float32)
 
 def test_arrays_of_any_layout(net, scene):
     want = fuse(scene.ir[::-1].copy(), scene.vi[::-1].copy(), weights=net)
@@ -193,7 +194,7 @@ def test_a_rounding_error_above_one_is_clipped(net, scene):
         assert gap(fuse(y, scene.vi, weights=net), fuse(x, scene.vi, weights=net)) < 1e-6
         assert gap(fuse(*(torch.from_numpy(o.astype(kind)).float() for o in (y, luma(scene.vi))), weights=net), fuse(x, luma(scene.vi), weights=net)) < 1e-6
     y = x.copy(); y[3,4] = 1.001
-    with pytest.raises(ValueError, match=r'ir must lie in \[0, 1\]'): fuse(y, scene.vi, weights=net)
+    with pytest.raises(ValueError, match='ir has values from .* to 1.001, not from 0 to 1'): fuse(y, scene.vi, weights=net)
 
 @pytest.mark.parametrize('shape', [(1,1,71,93), (1,71,93), (71,93)])
 def test_tensors_of_any_rank(net, pair, shape):
@@ -201,10 +202,10 @@ def test_tensors_of_any_rank(net, pair, shape):
     assert out.shape == shape and gap(out.reshape(1,1,71,93), fuse_batch(*batch(pair), net)) < 1e-6
 
 @pytest.mark.parametrize('ir,vi,error,words', [
-    (np.full((20,20), 200.), np.ones((20,20)), ValueError, r'ir must lie in \[0, 1\]'), (np.ones((20,20), int), np.ones((20,20)), TypeError, 'int64'),
+    (np.full((20,20), 200.), np.ones((20,20)), ValueError, 'ir has values from 200 to 200, not from 0 to 1'), (np.ones((20,20), int), np.ones((20,20)), TypeError, 'int64'),
     (np.ones((20,20)), np.ones((20,20,2)), ValueError, r'vi must be .* its shape is \(20, 20, 2\)'), (np.ones((15,15)), np.ones((15,15)), ValueError, 'at least 16×16'),
-    (np.ones((20,20)), np.ones((20,19)), ValueError, 'ir is 20×20 px and vi is 19×20 px'), (np.full((20,20), np.nan), np.ones((20,20)), ValueError, 'NaN'),
-    (torch.rand(20,20), np.ones((20,20)), TypeError, 'both be tensors or neither'), (torch.rand(3,20,20), torch.rand(3,20,20), ValueError, 'colour goes in as numpy'),
+    (np.ones((20,20)), np.ones((20,19)), ValueError, 'ir is 20×20 px and vi is 19×20 px'), (np.full((20,20), np.nan), np.ones((20,20)), ValueError, 'ir has no pixel with a value'),
+    (torch.rand(2,20,20), np.ones((20,20)), ValueError, 'ir holds 2 images and vi holds 1'), (torch.rand(2,2,20,20), torch.rand(20,20), ValueError, r'ir must be \(h w\), \(1 h w\), \(3 h w\), or a batch'),
     (3, np.ones((20,20)), TypeError, 'ir must be a path, a PIL image, a numpy array or a torch tensor, not int')])
 def test_bad_images_are_refused(net, ir, vi, error, words):
     with pytest.raises(error, match=words): fuse(ir, vi, weights=net)
@@ -219,7 +220,7 @@ def test_resize(net, scene):
     half = scene.ir[::2,::2]
     assert fuse(half, scene.vi, weights=net, resize='ir').shape == (71,93,3)
     assert fuse(half, scene.vi, weights=net, resize='vi').shape == (36,47,3)
-    with pytest.raises(ValueError, match='stretch and resize are for files'): fuse(torch.rand(16,16), torch.rand(16,16), weights=net, resize='ir')
+    assert fuse(torch.from_numpy(half), torch.from_numpy(scene.vi).permute(2,0,1), weights=net, resize='ir').shape == (3,71,93)
 
 @pytest.mark.parametrize('kind', ['u2', 'i4', 'f4', 'picture', 'file'])
 def test_stretch_takes_infrared_of_any_unit(net, scene, kind, tmp_path):
@@ -234,7 +235,7 @@ def test_stretch_takes_infrared_of_any_unit(net, scene, kind, tmp_path):
 
 def test_a_float_file_without_a_scale_is_told_of_stretch(net, scene, tmp_path):
     Image.fromarray((300*scene.ir).astype(np.float32)).save(tmp_path/'t.tif')
-    with pytest.raises(ValueError, match=r'stretch=\(low, high\)'): fuse(tmp_path/'t.tif', luma(scene.vi), weights=net)
+    with pytest.raises(ValueError, match=r'stretch=\(1, 99\)'): fuse(tmp_path/'t.tif', luma(scene.vi), weights=net)
     assert fuse(tmp_path/'t.tif', luma(scene.vi), weights=net, stretch=(0,100)).shape == (71,93)
 
 # weights
@@ -254,3 +255,54 @@ def test_nothing_is_shared_between_calls(weights):
     assert a is not b
     with torch.no_grad(): next(a.parameters()).zero_()
     assert next(b.parameters()).abs().sum() > 0
+
+# every kind of image and network
+
+def test_colour_and_batches_of_every_kind(net, scene, pair):
+    "One scene with colour, as arrays, tensors and pictures, one or three of it: the same fused image in the kind of the visible one."
+    want = fuse(scene.ir, scene.vi, weights=net)
+    t, ti = torch.from_numpy(scene.vi).permute(2,0,1), torch.from_numpy(scene.ir)
+    back = lambda o: np.asarray(o.movedim(-3, -1) if isinstance(o, torch.Tensor) else o)
+    for ir,vi,shape in ((ti[None], t, (3,71,93)), (ti, t, (3,71,93)), (ti[None,None].repeat(3,1,1,1), t[None].repeat(3,1,1,1), (3,3,71,93)),
+                        (scene.ir[None].repeat(3, 0), scene.vi[None].repeat(3, 0), (3,71,93,3)), (scene.ir, t, (3,71,93)), (ti, scene.vi, (71,93,3))):
+        out = fuse(ir, vi, weights=net)
+        assert type(out) is type(vi) and out.shape == shape and gap(back(out), np.broadcast_to(want, back(out).shape)) < 1e-5
+    eight = fuse((ti*255).round().byte(), (t*255).round().byte(), weights=net)
+    assert eight.dtype == torch.uint8 and gap(back(eight)/255., want) < 3/255
+    deep = Image.fromarray((luma(scene.vi)*65535).round().astype('u2'))
+    assert fuse(ti, deep, weights=net).mode == 'I;16'
+
+@pytest.mark.parametrize('change', [torch.nn.Module.half, torch.nn.Module.double, torch.nn.Module.bfloat16])
+def test_networks_of_any_precision_in_tiles(net, change):
+    "Images large enough for tiles used to fail."
+    p = render_scene(9, size=(150,230)).pair()
+    want, kind = fuse_batch(*batch(p), net), next(change(net).parameters()).dtype
+    assert gap(fuse_batch(*batch(p), net), want) < (3e-2 if kind == torch.bfloat16 else 4e-3) and next(net.parameters()).dtype == kind
+
+def test_missing_pixels_do_not_decide_the_stretch(net, scene):
+    kelvin = (280 + 30*scene.ir).astype('f4')
+    holes = kelvin.copy(); holes[5:9,5:9] = np.nan
+    cold = np.nan_to_num(holes, nan=-9999)
+    a,b = fuse(holes, scene.vi, weights=net, stretch=(0,100)), fuse(cold, scene.vi, weights=net, stretch=(0,100), nodata=-9999)
+    assert gap(a, b) == 0 and np.abs(a - fuse(kelvin, scene.vi, weights=net, stretch=(0,100))).mean() < .01
+
+@pytest.mark.parametrize('which', ['ir', 'vi'])
+def test_an_advice_can_be_followed_where_it_is_given(net, scene, tmp_path, which):
+    "Whoever is told of stretch= can give it; for a visible image it is no way out, and the sentence says whom it is for."
+    Image.fromarray((280 + 30*scene.ir).astype('f4')).save(tmp_path/'kelvin.tif')
+    grey = write_image(tmp_path/'v.png', luma(scene.vi))
+    args = (tmp_path/'kelvin.tif', grey) if which == 'ir' else (grey, tmp_path/'kelvin.tif')
+    with pytest.raises(ValueError, match='kelvin.tif has values .* an infrared image is spread by stretch=') as e: fuse(*args, weights=net)
+    advice = eval('dict(' + str(e.value).split('spread by ')[1].split(' (--')[0] + ')')
+    if which == 'ir': assert fuse(*args, weights=net, **advice).shape == (71,93)
+
+def test_a_full_scratch_disk_is_named(net, monkeypatch):
+    p = render_scene(9, size=(150,230)).pair()
+    def full(*a, **kw): raise OSError(28, 'No space left on device')
+    monkeypatch.setattr(api, 'stream', full)
+    with pytest.raises(OSError, match='No space left on device .feature maps wait there; TMPDIR names another folder') as e: fuse_batch(*batch(p), net, max_memory='3M')
+    assert e.value.filename == api.plan_memory((150,230), net, '3M')['folder'] and e.value.errno == 28
+
+@pytest.mark.parametrize('options,words', [(dict(nodata='x'), 'nodata must be a number'), (dict(bits=12), 'bits must be 8 or 16'), (dict(format='gif'), "not as '.gif'"), (dict(format='jpg', bits=16), '16 bits are written as')])
+def test_more_options_are_checked(options, words):
+    with pytest.raises(ValueError, match=words): FuseOptions(**options)

@@ -4,9 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from smfnet.data.images import image_size, write_image
+from PIL import Image
+from smfnet.data.images import image_size, read_image, write_image
 from smfnet.data.scenes.render import render_scene
 from smfnet.fusing import cli
+from smfnet.fusing.api import fuse
 from smfnet.fusing.cli import _make_parser, _usage, main, parse_stretch
 
 BIN = Path(sys.executable).parent
@@ -108,7 +110,7 @@ def test_unknown_options_are_a_usage_error(here, capsys):
 
 def test_options_and_their_defaults():
     o = _make_parser().parse_args('a.png b.png c.png --resize ir'.split())
-    assert (o.ir, o.vi, o.out, o.resize, o.precision, o.weights, o.workers, o.threads) == ('a.png','b.png','c.png','ir','fp32','ivf',1,None)
+    assert (o.ir, o.vi, o.out, o.resize, o.precision, o.weights, o.workers, o.threads) == ('a.png','b.png','c.png','ir','fp32',None,1,None)
     assert not (o.minmax or o.resume or o.quiet or o.compile)
 
 @pytest.mark.parametrize('text,want', [('1,99.5', (1,99.5)), ('', None), (None, None)])
@@ -141,7 +143,7 @@ def test_the_network_is_loaded_once_and_compiled_on_request(command, monkeypatch
 def test_a_faint_infrared_gets_a_hint(command):
     write_image('f_ir.png', .5 + .05*render_scene(3, size=(64,70)).ir)
     status,_,err = command('f_ir.png', 'vi/0.jpg', 'o.png')
-    assert status == 0 and '% of its scale; --stretch 1,99 would spread it' in err
+    assert status == 0 and '% of its scale; stretch=(1, 99) (--stretch 1,99) would spread it' in err
     assert 'of its scale' not in command('f_ir.png', 'vi/0.jpg', 'o.png', '--stretch', '1,99')[2]
 
 def test_interrupted(command, monkeypatch):
@@ -162,3 +164,49 @@ def test_the_installed_command(here, weights):
     assert (r.returncode, r.stderr) == (0, '') and r.stdout.startswith('1 fused in') and image_size('fused.png') == (64,70)
     r = run('ir/0.png', 'vi/1.jpg', 'other.png')
     assert r.returncode == 1 and r.stdout == '' and r.stderr.count('\n') == 1 and not Path('other.png').exists()
+
+# what users of many machines meet
+
+@pytest.mark.parametrize('encoding', ['ascii', 'cp1252'])
+def test_names_that_cannot_be_printed(here, weights, encoding):
+    "A pair was fused and the command exited 1, because its name could not be shown."
+    name = os.fsdecode(b'a\xff\xc3\xa9')
+    for m,s in (('ir','.png'), ('vi','.jpg')):
+        (here/m/f'0{s}').rename(here/m/f'{name}{s}')
+    env = os.environ | dict(PYTHONIOENCODING=encoding, PYTHONUTF8='0')
+    run = lambda *a: subprocess.run([str(o) for o in (BIN/'smfnet_fuse', *a, '--weights', weights, '--device', 'cpu')], capture_output=True, env=env)
+    r = run(f'ir/{name}.png', f'vi/{name}.jpg', f'{name}.png')
+    assert r.returncode == 0 and (here/f'{name}.png').exists() and b'1 fused' in r.stdout and b'\\udcff' in r.stdout
+    r = run('ir', 'vi', 'out')
+    assert r.returncode == 0 and files(here/'out') == sorted([f'{name}.png', '1.png'])
+
+def test_the_advice_about_kelvin_can_be_followed(command, here):
+    Image.fromarray((280 + 30*render_scene(20, size=(64,70)).ir).astype('f4')).save('k.tif')
+    status,_,err = command('k.tif', 'vi/0.jpg', 'o.png')
+    assert status == 1 and err.startswith('smfnet_fuse: k.tif has values')
+    advice = err[err.index('(--stretch')+1:err.index('), whatever')].split()
+    assert command('k.tif', 'vi/0.jpg', 'o.png', *advice)[0] == 0
+
+def test_more_options(command, here, weights):
+    x = (280 + 30*render_scene(20, size=(64,70)).ir).astype('f4'); x[:5,:5] = -9999
+    Image.fromarray(x).save('k.tif')
+    assert command('k.tif', 'vi/0.jpg', 'o.tif', '--stretch', '1,99', '--nodata', '-9999', '--bits', '16') [0] == 0
+    want = fuse('k.tif', 'vi/0.jpg', weights=weights, device='cpu', stretch=(1,99), nodata=-9999)
+    assert np.abs(read_image('o.tif') - want).max() < 1/255
+    assert command('ir', 'vi', 'out', '--format', 'webp')[0] == 0 and files(here/'out') == ['0.webp','1.webp']
+    os.remove('vi/1.jpg')
+    status,out,err = command('ir', 'vi', 'out2', '--skip-unmatched')
+    assert status == 0 and files(here/'out2') == ['0.png'] and 'passed over: files without a partner: infrared 1.png' in err
+
+@pytest.mark.parametrize('device', ['meta', *(d for d in ('mps','xpu') if not getattr(torch, d).is_available())])
+def test_a_device_that_is_not_there_is_one_line(here, weights, capsys, device):
+    status = main(['ir/0.png', 'vi/0.jpg', 'o.png', '--weights', str(weights), '--device', device])
+    err = capsys.readouterr().err
+    assert status == 1 and err.startswith(f"smfnet_fuse: device '{device}' was asked for") and err.count('\n') == 1
+
+def test_a_full_disk_is_not_the_fault_of_a_source(command, here, monkeypatch):
+    def full(self, path, **kw): raise OSError(28, 'No space left on device')
+    monkeypatch.setattr(Image.Image, 'save', full)
+    status,out,err = command('ir', 'vi', 'out')
+    assert status == 1 and err == ('smfnet_fuse: out/0.png: No space left on device\n'
+                                   'smfnet_fuse: 1 of 2 pairs failed, 1 were not tried; what is fused is in out\n')

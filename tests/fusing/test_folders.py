@@ -1,15 +1,15 @@
 "Two folders in, a folder out: what is refused, what is reported, what is kept (fusing.folders)."
-import os, tempfile
+import os, pathlib
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from smfnet.data.images import image_note, image_size, read_image, to_bytes, write_image
+from smfnet.data.images import image_note, image_size, read_image, read_tags, to_bytes, write_image
 from smfnet.data.scenes.render import render_scene
 from smfnet.fusing import folders as room
-from smfnet.fusing.api import FuseOptions, fuse_pair
+from smfnet.fusing.api import FuseOptions, fuse, fuse_pair
 from smfnet.fusing.folders import fuse_folder, plan_jobs, reason, recipe, run_jobs
 from smfnet.network.model import MODEL_PRESETS, SMFNet
 
@@ -45,9 +45,13 @@ def test_no_source_is_overwritten_through_a_link(folders):
     Path('out/1.png').symlink_to(Path(v1).resolve())
     with pytest.raises(ValueError, match='would be overwritten'): plan_jobs(I, V, 'out')
 
-def test_unequal_sizes_stop_the_folder_and_are_counted(folders):
+def test_unequal_sizes_cost_their_pair_and_stop_the_folder_only_where_all_are_so(folders):
     for k in (0,2): write_image(f'vi/vis_{k}.jpg', np.full((30,40), .5))
-    with pytest.raises(ValueError, match=r"IR_0.png is 66×64 px and .*vis_0.jpg is 40×30 px \(and 1 other pair\); .*resize='ir' \(--resize ir\)"): plan_jobs(I, V, 'out')
+    jobs = plan_jobs(I, V, 'out')
+    assert statuses(jobs) == ['failed','planned','failed'] and "vis_0.jpg is 40×30 px; fusing needs registered images of one size: resize='ir' (--resize ir)" in jobs[0].error
+    write_image('vi/vis_1.jpg', np.full((30,40), .5))
+    with pytest.raises(ValueError, match=r"IR_0.png is 66×64 px and .*vis_0.jpg is 40×30 px; .*resize='ir' \(--resize ir\).*all 3 pairs"): plan_jobs(I, V, 'out')
+    write_image('vi/vis_1.jpg', np.full((65,66), .5))
     jobs = plan_jobs(I, V, 'out', FuseOptions(resize='ir'))
     assert [j.size for j in jobs] == [(30,40), (65,66), (30,40)] and jobs[0].read().size == (30,40)
     assert [j.size for j in plan_jobs(I, V, 'out', FuseOptions(resize='vi'))] == [(64,66), (65,66), (66,66)]
@@ -70,7 +74,7 @@ def test_a_folder_is_fused(folders, net):
     assert {p.name: image_size(p) for p in Path('out').iterdir()} == {f'{k}.png': (64+k,66) for k in range(3)}
     for j in jobs: assert (to_bytes(fuse_pair(j.read(), net)) == to_bytes(read_image(j.out))).all()
     row = jobs[0].row()
-    assert (row['name'], row['out'], row['status'], row['size'], row['resize'], row['faint']) == ('0', 'out/0.png', 'fused', (64,66), None, None) and row['seconds'] > 0
+    assert (row['name'], row['out'], row['status'], row['size'], row['resize'], row['hints']) == ('0', 'out/0.png', 'fused', (64,66), None, []) and row['seconds'] > 0
 
 def test_two_files_make_one(folders, weights):
     assert statuses(fuse_folder(i1, v1, 'new/f.webp', weights=weights, device='cpu')) == ['fused'] and image_size('new/f.webp') == (65,66)
@@ -104,7 +108,7 @@ def test_kelvin_is_reported_and_spread(folders, net):
     kelvin = (29000 + 2000*render_scene(1, size=(65,66)).ir).astype(np.uint16)
     Image.fromarray(kelvin).save('kelvin.png')
     plain,wide = (fuse_folder('kelvin.png', v1, f'{s}.png', weights=net, stretch=s)[0] for s in (None,(1,99)))
-    assert plain.faint == pytest.approx(np.ptp(kelvin)/65535, abs=1e-4) and wide.faint is None
+    assert f'{100*float(np.ptp(kelvin))/65535:.1f} % of its scale' in plain.hints[0] and wide.hints == []
     assert wide.read().ir.std() > 10*plain.read().ir.std() and (read_image(plain.out) != read_image(wide.out)).any()
 
 # resuming
@@ -112,17 +116,21 @@ def test_kelvin_is_reported_and_spread(folders, net):
 def test_a_finished_image_says_how_it_was_made(folders, net):
     fuse_folder(I, V, 'out', weights=net, progress=False)
     note = recipe(net)
-    assert image_note('out/1.png') == note and note.startswith('smfnet ') and 'weights ' in note
+    assert image_note('out/1.png').startswith(note + '; ir ') and note.startswith('smfnet ') and 'weights ' in note
     other = SMFNet(replace(MODEL_PRESETS['smoke'], graph=False))
-    notes = {note, recipe(other), *(recipe(net, FuseOptions(**o)) for o in (dict(minmax=True), dict(precision='bf16'), dict(resize='ir'), dict(stretch=(1,99))))}
-    assert len(notes) == 6
+    notes = {note, recipe(other), *(recipe(net, FuseOptions(**o)) for o in (dict(minmax=True), dict(precision='bf16'), dict(resize='ir'), dict(stretch=(1,99)), dict(bits=16), dict(nodata=0)))}
+    assert len(notes) == 8
     assert recipe(net, FuseOptions(stretch=[1,99.])) in notes and recipe(net, FuseOptions(max_memory='1G')) == note
 
 def test_resume_keeps_what_is_finished(folders, net):
     again = lambda **kw: statuses(fuse_folder(I, V, 'out', weights=net, resume=True, progress=False, **kw))
     assert again() == ['fused']*3 and again(workers=2) == ['kept']*3
-    os.utime('out/1.png', (1,1))                                     # older than its source
+    os.utime('out/1.png', (1,1))                                     # older than its source: copying does that
+    assert again() == ['kept']*3
+    write_image(v1, 1 - read_image(v1)); os.utime(v1, (1,1))         # another picture, older than the result
     assert again() == ['kept','fused','kept']
+    whole = Path('out/0.png').read_bytes(); Path('out/0.png').write_bytes(whole[:-200])   # its header is whole
+    assert again() == ['fused','kept','kept']
     Path('out/2.png').write_bytes(b'half')
     assert again(workers=2) == ['kept','kept','fused']
 
@@ -169,11 +177,14 @@ def test_a_full_disk_leaves_no_partial_file(folders, net, monkeypatch):
         Path(path).write_bytes(b'half'); raise OSError(28, 'No space left on device')
     monkeypatch.setattr(Image.Image, 'save', save)
     jobs = fuse_folder(I, V, 'out', weights=net, progress=False)
-    assert {j.status for j in jobs} == {'failed'} and 'No space left' in jobs[0].error and not list(Path('out').iterdir())
+    assert statuses(jobs) == ['failed','planned','planned'] and jobs[0].error == 'out/0.png: No space left on device' and not list(Path('out').iterdir())
 
 def test_a_folder_that_takes_no_files_is_one_error_before_the_work(folders, net, monkeypatch):
-    def refuse(*args, dir=None, **kw): raise PermissionError(13, 'Permission denied', f'{dir}/.0-temporary.png')
-    monkeypatch.setattr(tempfile, 'TemporaryFile', refuse)
+    plain = pathlib.Path.open
+    def refuse(self, mode='r', *args, **kw):
+        if 'x' in mode: raise PermissionError(13, 'Permission denied', str(self))
+        return plain(self, mode, *args, **kw)
+    monkeypatch.setattr(pathlib.Path, 'open', refuse)
     with pytest.raises(PermissionError, match="cannot write into 'out': Permission denied; give another output folder"):
         fuse_folder(I, V, 'out', weights=net, progress=False)
 
@@ -197,3 +208,47 @@ def test_real_pairs(net, tmp_path):
     jobs = fuse_folder(tmp_path/'ir', tmp_path/'vi', tmp_path/'out', weights=net, progress=False)
     assert statuses(jobs) == ['fused']*2
     for j in jobs: assert image_size(j.out) == image_size(j.files.ir)
+
+# what users of many machines meet
+
+def test_a_file_system_that_refuses_rights(folders, net, monkeypatch):
+    def refuse(*a, **kw): raise PermissionError(1, 'Operation not permitted')
+    for name in ('chmod', 'fchmod'): monkeypatch.setattr(os, name, refuse)
+    assert statuses(fuse_folder(I, V, 'out', weights=net, progress=False)) == ['fused']*3
+
+def test_abandoned_files_are_swept(folders, net):
+    Path('out').mkdir()
+    for n in ('.0-12345678.png', '.0.png', '.x-12345678.png'): Path('out', n).touch(); os.utime(Path('out', n), (0,0))
+    fuse_folder(I, V, 'out', weights=net, progress=False)
+    assert sorted(p.name for p in Path('out').iterdir()) == ['.0.png', '.x-12345678.png', '0.png', '1.png', '2.png']
+
+def test_files_without_a_partner(folders, net):
+    write_image('ir/IR_7.png', np.full((64,66), .5))
+    with pytest.raises(ValueError, match='infrared IR_7.png; visible none; skip_unmatched'): plan_jobs(I, V, 'out')
+    with pytest.warns(UserWarning, match='infrared IR_7.png; visible none'): jobs = fuse_folder(I, V, 'out', weights=net, progress=False, skip_unmatched=True)
+    assert statuses(jobs) == ['fused']*3
+
+def test_one_folder_of_both(folders, net):
+    Path('both').mkdir()
+    for k in range(2): Path(f'ir/IR_{k}.png').rename(f'both/DJI_{k}_T.PNG'); Path(f'vi/vis_{k}.jpg').rename(f'both/DJI_{k}_V.JPG')
+    assert [(j.out.name, j.status) for j in fuse_folder('both', 'both', 'out', weights=net, progress=False)] == [('DJI_0.png','fused'), ('DJI_1.png','fused')]
+
+def test_deep_images_with_their_tags(folders, net):
+    exif = Image.Exif(); exif[271] = 'Maker'; exif.get_ifd(0x8825)[1] = 'N'
+    for k in range(3): Image.open(f'vi/vis_{k}.jpg').save(f'vi/vis_{k}.jpg', exif=exif)
+    jobs = fuse_folder(I, V, 'out', weights=net, progress=False, bits=16, format='tif')
+    assert statuses(jobs) == ['fused']*3 and [j.out.name for j in jobs] == ['0.tif','1.tif','2.tif']
+    for j in jobs:
+        want = fuse_pair(j.read(), net).permute(1,2,0).numpy()
+        tags = read_tags(j.out)
+        assert np.abs(read_image(j.out) - want).max() < 1/255 and tags[271] == 'Maker' and tags.get_ifd(0x8825)[1] == 'N'
+    assert {j.status for j in fuse_folder(I, V, 'out', weights=net, progress=False, bits=16, format='tif', resume=True)} == {'kept'}
+    with pytest.raises(ValueError, match='16 bits are written as'): fuse_folder(i1, v1, 'f.jpg', weights=net, bits=16)
+
+def test_missing_pixels(folders, net):
+    kelvin = (280 + 30*render_scene(1, size=(65,66)).ir).astype('f4')
+    kelvin[9:14,20:30] = -9999
+    Image.fromarray(kelvin).save('k.tif')
+    how = dict(weights=net, stretch=(1,99), nodata=-9999)
+    a = fuse_folder('k.tif', v1, 'a.png', **how)[0]
+    assert a.hints == [] and np.abs(read_image(a.out) - fuse('k.tif', v1, **how)).max() < .51/255

@@ -62,3 +62,17 @@ def test_two_runs_into_one_folder_keep_their_reports(weights, tmp_path):
 def test_a_wrong_value(tmp_path, name, value, words):
     r = papermill(tmp_path/'f.ipynb', ('out',tmp_path/'x/y.png'), (name,value))
     assert r.returncode == 1 and words in r.stderr and not (tmp_path/'x').exists()
+
+def test_out_may_lie_in_the_folder_of_sources_and_be_used_again(weights, tmp_path):
+    "What a run leaves in out is no source of the next one, and two folders keep two reports."
+    s = render_scene(30, size=(64,72))
+    write_image(tmp_path/'ir/1.png', s.ir); write_image(tmp_path/'vi/1.png', s.vi)
+    for out in ('ir/fused', 'ir/fused', 'ir/other'):
+        r = papermill(tmp_path/'f.ipynb', ('ir','ir'), ('vi','vi'), ('out',out), ('weights',weights), ('device','cpu'), cwd=tmp_path)
+        assert r.returncode == 0, r.stderr
+    for out in ('fused', 'other'): assert f'ir/{out}' in (tmp_path/f'ir/{out}/report/fuse.txt').read_text()
+
+def test_a_place_that_takes_no_files_is_one_sentence(tmp_path):
+    (tmp_path/'runs').write_text('')
+    r = papermill(tmp_path/'f.ipynb', ('device','cpu'), cwd=tmp_path)
+    assert r.returncode == 1 and 'cannot write into' in r.stderr and 'name another folder, -p out FOLDER' in r.stderr

@@ -8,6 +8,7 @@ import pytest
 import torch
 from smfnet.fusing import video
 from smfnet.fusing.api import FuseOptions, fuse_batch
+from smfnet.fusing.cli import main
 from smfnet.fusing.films import Film, FilmWriter, open_film
 from smfnet.fusing.video import Calm, flicker, fuse_frames, fuse_video
 from smfnet.network.student import StudentConfig, StudentNet
@@ -138,3 +139,12 @@ def test_a_video_file(student, tmp_path):
     report = fuse_video(tmp_path/'ir.mp4', tmp_path/'vi.mp4', tmp_path/'out.mp4', weights=student, progress=False)
     film = open_film(report.out)
     assert (film.rate, film.frames, film.size) == (10, 6, (48,96)) and sorted(p.name for p in tmp_path.iterdir()) == ['ir.mp4','out.mp4','vi.mp4']
+
+def test_the_command_takes_films_and_fast_is_their_default(films, monkeypatch, capsys):
+    monkeypatch.chdir(films)
+    assert main('ir.tif vi.tif out.tif --device cpu'.split()) == 0
+    assert '6 frames fused in ' in capsys.readouterr().out and open_film('out.tif').frames == 6
+    monkeypatch.setattr(video, '_PART', 2)
+    assert main('ir.tif vi.tif out.tif --device cpu --resume'.split()) == 0 and '6 kept' in capsys.readouterr().out
+    assert main('ir.tif vi.tif other.tif --minmax'.split()) == 1
+    assert '--minmax is not for films' in capsys.readouterr().err

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from smfnet.data.colour import luma
 from smfnet.data.images import read_image

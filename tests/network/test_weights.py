@@ -3,11 +3,13 @@ from dataclasses import replace
 import dataclasses, json
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch.testing import assert_close
 from smfnet.network.fast import faster
 from smfnet.network.model import MODEL_PRESETS, SMFNet
-from smfnet.network.weights import FORMAT, list_weights, load_model, read_checkpoint, save_checkpoint, weights_hash, weights_path
+from smfnet.network.student import StudentConfig
+from smfnet.network.weights import FORMAT, NETWORKS, is_network, list_weights, load_model, make_network, network_name, read_checkpoint, save_checkpoint, weights_hash, weights_path
 
 @pytest.fixture
 def net(): return SMFNet(MODEL_PRESETS['smoke']).eval()
@@ -62,11 +64,33 @@ def test_a_save_that_fails_leaves_the_earlier_file(net, saved):
     assert [p.name for p in saved.parent.iterdir()] == [saved.name] and saved.read_bytes() == raw
 
 def test_shipped_weights_are_known_by_name():
-    assert {'ivf','mif','stage1'} <= set(list_weights())
+    assert {'fast','ivf','mif','stage1'} <= set(list_weights())
     for name in list_weights():
         state,cfg,info = read_checkpoint(weights_path(name))
-        assert replace(cfg, residual=0.) == MODEL_PRESETS['paper'] and info, name
-    with pytest.raises(ValueError, match="no shipped weights are called 'ifv'; there are ivf"): load_model('ifv')
+        assert info and (cfg == StudentConfig() if name == 'fast' else replace(cfg, residual=0.) == MODEL_PRESETS['paper']), name
+    with pytest.raises(ValueError, match="no shipped weights are called 'ifv'; there are fast, ivf"): load_model('ifv')
 
 def test_the_class_knows_the_loader(saved):
     assert SMFNet.from_pretrained(saved, 'cpu').info['step'] == 7
+
+def test_a_file_names_its_network_and_an_old_one_need_not(net, saved, tmp_path):
+    state,cfg,_ = read_checkpoint(saved)
+    def write(**config):
+        save_file(state, str(tmp_path/'b.safetensors'), metadata=dict(format=FORMAT, config=json.dumps(dataclasses.asdict(cfg) | config), sha256=weights_hash(state)))
+        return tmp_path/'b.safetensors'
+    with safe_open(str(saved), framework='pt') as f: assert json.loads(f.metadata()['config'])['network'] == 'smfnet'
+    assert type(load_model(write(), 'cpu')) is SMFNet and read_checkpoint(write())[1] == cfg
+    with pytest.raises(ValueError, match="b.safetensors.*no network 'unet', only smfnet, "): load_model(write(network='unet'), 'cpu')
+
+@pytest.mark.parametrize('name', NETWORKS)
+def test_every_network_is_saved_and_loaded_as_what_it_is(name, tmp_path):
+    cls,config = NETWORKS[name]
+    small = next(c for c in (dict(dim=16, heads=2), dict(dim=8)) if {*c} <= {f.name for f in dataclasses.fields(config)})
+    net = make_network(config(**small)).eval()
+    again, x = load_model(save_checkpoint(net, tmp_path/'a.safetensors', step=3), 'cpu'), torch.rand(2,1,1,18,21)
+    assert type(again) is cls and again.cfg == net.cfg and again.info == dict(step=3) and is_network(again) and network_name(again.cfg) == name
+    with torch.no_grad(): assert_close(again(*x), net(*x), atol=1e-5, rtol=0)
+
+def test_what_is_no_network():
+    assert not is_network('ivf') and not is_network(torch.nn.Conv2d(1, 1, 1))
+    with pytest.raises(TypeError, match='one of the networks smfnet, .*, not Conv2d'): network_name(torch.nn.Conv2d(1, 1, 1))

@@ -4,7 +4,7 @@ from smfnet.data.datasets import find_pairs, split_validation
 from smfnet.data.images import write_image
 from smfnet.data.scenes.render import render_scene
 from smfnet.losses.ours import OurLossWeights
-from smfnet.metrics.picture import edge_distance, intensity_distance, sky_ratio
+from smfnet.metrics.picture import edge_distance, intensity_distance
 from smfnet.scoring.score import read_rows
 from smfnet.studies.tradeoff import MEASURES, best_pixels, held_out_crops, record_tradeoff
 
@@ -37,21 +37,21 @@ def test_sources_are_left_alone_and_pixels_stay_in_range(pair):
 @pytest.fixture
 def root(tmp_path):
     "A data root with three TNO pairs and a few training pairs, smaller than the real ones."
+    s = render_scene(0, size=(64,80))
     for name,n in (('TNO/test', 3), ('RoadScene/train', 10), ('MSRS/train', 10)):
         for i in range(n):
-            s = render_scene(i, size=(32,40))
-            for folder,x in (('ir',s.ir), ('vi',s.vi)): write_image(tmp_path/name/folder/f'{i+1:02d}.png', x)
+            for folder,x in (('ir',s.ir), ('vi',s.vi)): write_image(tmp_path/name/folder/f'{i+1:02d}.png', np.roll(x, 3*i, 1))
     return tmp_path
 
 def test_crops_are_of_pairs_that_are_held_out(root):
-    (ir,vi), = held_out_crops(24, (('RoadScene/train', 2),), root) # a tenth of ten is one
+    (ir,vi), = held_out_crops(48, (('RoadScene/train', 2),), root) # a tenth of ten is one
     held, = split_validation(find_pairs('RoadScene/train', root))[1]
     q = held.read()
-    assert torch.equal(ir, q.ir[:,:24,8:32]) and torch.equal(vi, q.vi[:,:24,8:32])
+    assert torch.equal(ir, q.ir[:,:48,16:64]) and torch.equal(vi, q.vi[:,:48,16:64])
 
 def test_table_has_every_curve_and_every_method(root, tmp_path):
-    for k in ('01','02','03'): write_image(tmp_path/'dark'/f'{k}.png', np.zeros((32,40), np.float32))
-    out = record_tradeoff(tmp_path/'t.csv', methods=dict(dark=tmp_path/'dark'), data=root, alphas=(2.,), steps=2, side=24)
+    for k in ('01','02','03'): write_image(tmp_path/'dark'/f'{k}.png', np.zeros((64,80), np.float32))
+    out = record_tradeoff(tmp_path/'t.csv', methods=dict(dark=tmp_path/'dark'), data=root, alphas=(2.,), steps=2, side=48)
     rows = read_rows(out, MEASURES)
     curves = {(r['pairs'], r['edges'], r['structure']) for r in rows if not r['method']}
     assert len(curves) == 2*2 + 2 and {r['alpha5'] for r in rows if not r['method']} == {'2.0000'}
@@ -61,7 +61,7 @@ def test_table_has_every_curve_and_every_method(root, tmp_path):
     assert dark['Eq29'] > 20
 
 def test_method_without_images_is_named(root, tmp_path):
-    write_image(tmp_path/'m/01.png', np.zeros((32,40), np.float32))
+    write_image(tmp_path/'m/01.png', np.zeros((64,80), np.float32))
     with pytest.raises(FileNotFoundError, match='02, 03'):
-        record_tradeoff(tmp_path/'t.csv', methods=dict(m=tmp_path/'m'), data=root, alphas=(2.,), steps=1, side=24)
+        record_tradeoff(tmp_path/'t.csv', methods=dict(m=tmp_path/'m'), data=root, alphas=(2.,), steps=1, side=48)
     assert not (tmp_path/'t.csv').exists()

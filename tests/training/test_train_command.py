@@ -1,7 +1,10 @@
 "The command smfnet_train, and what a machine with little installed can do."
-import sys
+import dataclasses, sys
+from pathlib import Path
 import pytest
-from smfnet.training.cli import main, train_arguments
+from smfnet.training import cli
+from smfnet.training.cli import _next_command, _sentences, main, train_arguments
+from smfnet.training.config import TrainConfig
 
 def test_every_field_is_an_option():
     v = vars(
@@ -53,7 +56,30 @@ def test_a_run_prints_its_checkpoint(tmp_path, capsys, toy):
             str(tmp_path),
         ]
     )
-    assert capsys.readouterr().out.strip() == str(tmp_path/'stage1.safetensors') and len(toy.rows(tmp_path)) == 1
+    out, err = capsys.readouterr()
+    assert out.strip() == str(tmp_path/'stage1.safetensors') and len(toy.rows(tmp_path)) == 1
+    last = err.splitlines()
+    assert any(l.startswith('loss ') for l in last) and 'noise' in err and max(len(l) for o in last for l in o.split('\r') if l.startswith('step ')) <= 79
+    assert last[-1] == f'next: smfnet_train --stage 2 --start {tmp_path}/stage1.safetensors --out {tmp_path}-stage2 --preset smoke --model smoke --scenes 1 --steps 1 --device cpu --validate-every 0'
+
+def test_help_explains_each_option_and_gives_examples():
+    text = ' '.join(train_arguments().format_help().split())
+    assert text.count('smfnet_train --') >= 3 and 'largest gradient norm, of all weights together' in text and "'adam' (Sec. 3.1)" in text
+    for f in dataclasses.fields(TrainConfig): assert f.name in _sentences(), f.name
+
+def test_a_run_of_hours_asks_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, 'seconds_per_step', lambda t: 60.)
+    long = ['--preset', 'smoke', '--model', 'smoke', '--scenes', '1', '--steps', '300', '--device', 'cpu', '--out', str(tmp_path/'run')]
+    with pytest.raises(SystemExit, match=r'about 5.0 h on this machine \(300 steps\). Say --yes'): main(long)
+    assert not list(tmp_path.rglob('*.safetensors'))
+    monkeypatch.setattr(cli.make_trainer(preset='smoke', model='smoke', scenes=1, steps=1, device='cpu', out=tmp_path/'x').__class__, 'run', lambda t, resume: tmp_path/'done')
+    monkeypatch.setattr(cli, '_last_words', lambda *o: [])
+    main([*long, '--yes'])
+
+def test_what_comes_next_repeats_the_options():
+    v = vars(train_arguments().parse_args(['--data', 'my pairs', '--seed', '3', '--no-augment', '--out', 'runs/a/stage1']))
+    assert _next_command(v, Path('a/stage1.safetensors')) == "smfnet_train --stage 2 --start a/stage1.safetensors --out runs/a/stage2 --data 'my pairs' --no-augment --seed 3"
+    assert _next_command(v | dict(stage=2), Path('b/stage2.safetensors')).endswith('--weights b/stage2.safetensors')
 
 ALLOWED = ('torch', 'numpy', 'einops', 'safetensors', 'PIL', 'tqdm', 'smfnet')
 

@@ -40,7 +40,18 @@ def test_the_notebook_reports_a_run_in_two_processes(tmp_path):
     } <= set(report['validation'])
     assert (report['loss_weights']['alpha4'], report['loss_weights']['alpha5']) == (3., 10.)
     cells = json.loads((tmp_path/'t.ipynb').read_text())['cells']
-    assert sum('image/png' in o.get('data', {}) for c in cells for o in c.get('outputs', [])) >= 4
+    said = ''.join(''.join(o.get('text', '')) for o in cells[-1]['outputs'])
+    assert 'held-out pairs: run/validation/' in said and 'fuse.ipynb' in said.split('next: ')[1] and 'weights run/stage2.safetensors' in said
+    assert sum('image/png' in o.get('data', {}) for c in cells for o in c.get('outputs', [])) >= 3 # patches, log, held-out pairs; a curve of them needs two looks
+
+@pytest.mark.slow
+def test_what_comes_next_says_every_parameter_again(tmp_path):
+    r = papermill(tmp_path/'t.ipynb', preset='smoke', model='smoke', scenes=1, seed=4, steps=2, alpha1=3.0, device='cpu', out='my run')
+    assert r.returncode == 0, r.stderr[-2000:]
+    said = ''.join(''.join(o.get('text', '')) for o in json.loads((tmp_path/'t.ipynb').read_text())['cells'][-1]['outputs'])
+    line = said.split('next: ')[1]
+    for part in ("-p stage 2 -p start 'my run/stage1.safetensors'", '-p preset smoke', '-p steps 2', '-p scenes 1', '-p seed 4', '-p model smoke', '-p alpha1 3.0', "-p out 'my run-stage2'"): assert part in line, part
+    assert not (tmp_path/'runs').exists()
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.environ.get('SMFNET_DATA'), reason='SMFNET_DATA is not set: no real pairs to train on')
