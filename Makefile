@@ -1,4 +1,4 @@
-# make demo : fuse an embedded scene, or your own pair with IR=... VI=... ; make test : what must hold ; make help : the rest
+# make demo : fuse the pair of the book, or your own, with IR=... VI=... ; make test : what must hold ; make help : the rest
 SHELL  := /bin/bash
 PY     ?= python3
 BIN    := .venv/bin
@@ -10,6 +10,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 QUICK  := tests/core tests/network tests/losses tests/metrics tests/fusing/test_api.py tests/test_architecture.py
 comma  := ,
+quote   = '$(subst ','\'',$(1))'
 MORE   := $(if $(SMFNET_EXTRAS),$(comma)$(SMFNET_EXTRAS))
 
 .PHONY: .venv demo quick test everything lint reproduce docs companion clean help
@@ -25,11 +26,11 @@ help:  ## this list
 
 .venv: .venv/.stamp-dev$(MORE)  ## the environment of a developer (SMFNET_EXTRAS=docs,onnx,... for more)
 
-demo: .venv/.stamp-notebooks$(MORE)  ## fuse an embedded scene, or IR=file VI=file (or two folders)
+demo: .venv/.stamp-notebooks$(MORE)  ## fuse the pair of the book, or IR=file VI=file (or two folders)
 	@mkdir -p $(RUNS)
 	@$(BIN)/papermill --log-level WARNING nbs/fuse.ipynb $(RUNS)/fuse.ipynb -k python3 \
-	    $(if $(IR),-r ir '$(IR)') $(if $(VI),-r vi '$(VI)') -r out '$(OUT)' 2> >(grep -v IPKernelApp >&2)
-	@cat '$(if $(suffix $(OUT)),$(OUT)_report,$(OUT)/report)/fuse.txt'; echo 'notebook: $(RUNS)/fuse.ipynb'
+	    $(if $(IR),-r ir $(call quote,$(IR))) $(if $(VI),-r vi $(call quote,$(VI))) -r out $(call quote,$(OUT)) 2> >(grep -v IPKernelApp >&2)
+	@cat $(call quote,$(if $(suffix $(OUT)),$(OUT)_report,$(OUT)/report)/fuse.txt); echo 'notebook: $(RUNS)/fuse.ipynb'
 
 quick: .venv/.stamp-dev$(MORE)  ## the heart of the tests, under a minute, stops at the first failure
 	@SMFNET_DATA= $(PYTEST) -x -m 'not slow' $(QUICK)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING: # the same names as in _HOME, in the form that editors and type checkers read; a test compares them
     from .data.datasets import find_pairs as find_pairs
     from .data.images import read_image as read_image, write_image as write_image
+    from .data.register import register as register
     from .data.pairs import Pair as Pair, PairFiles as PairFiles, match_pairs as match_pairs, read_pair as read_pair
     from .data.scenes.render import render_scene as render_scene, scene_pairs as scene_pairs
     from .network.base import BFE as BFE
@@ -25,7 +26,7 @@ if TYPE_CHECKING: # the same names as in _HOME, in the form that editors and typ
     from .network.graph import GR as GR
     from .network.model import MODEL_PRESETS as MODEL_PRESETS, Decoder as Decoder, Encoder as Encoder
     from .network.model import ModelConfig as ModelConfig, SMFNet as SMFNet
-    from .network.weights import list_weights as list_weights, load_model as load_model
+    from .network.weights import convert as convert, list_weights as list_weights, load_model as load_model
     from .network.weights import save_checkpoint as save_checkpoint
     from .losses.ours import LOSS_PRESETS as LOSS_PRESETS
     from .losses.stage_one import LossWeights as LossWeights, StageOneLoss as StageOneLoss
@@ -40,6 +41,7 @@ if TYPE_CHECKING: # the same names as in _HOME, in the form that editors and typ
 
 _HOME = {name: room for room, names in {
     'data.datasets':    'find_pairs',
+    'data.register':    'register',
     'data.images':      'read_image write_image',
     'data.pairs':       'Pair PairFiles match_pairs read_pair',
     'data.scenes.render': 'render_scene scene_pairs',
@@ -48,7 +50,7 @@ _HOME = {name: room for room, names in {
     'network.detail':   'CAI CrossMDTA InvertibleBlock',
     'network.graph':    'GR',
     'network.model':    'MODEL_PRESETS Decoder Encoder ModelConfig SMFNet',
-    'network.weights':  'list_weights load_model save_checkpoint',
+    'network.weights':  'convert list_weights load_model save_checkpoint',
     'losses.ours':      'LOSS_PRESETS',
     'losses.stage_one': 'LossWeights StageOneLoss',
     'losses.stage_two': 'StageTwoLoss',

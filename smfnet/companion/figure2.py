@@ -8,7 +8,6 @@ __all__ = ['Node', 'trace', 'Drawing', 'figure2']
 # %% ../../nbs/tools/figure2.ipynb #c003
 import base64, html, io
 from dataclasses import dataclass, field
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -35,7 +34,7 @@ class Node:
     def shape(self) -> tuple: return tuple(self.outs[0].shape[1:]) if self.outs else ()
 
 _THROUGH = {'chunk', 'split', 'unbind', '__getitem__', 'contiguous', 'to', 'float', 'detach', 'requires_grad_'}
-_SIGNS = {'maximum': 'max', 'mul': '×'} | dict.fromkeys(('add','__add__','__radd__','iadd','__iadd__'), '+')
+_SIGNS = {'maximum': 'max', 'mul': '×', 'interpolate': 'size'} | dict.fromkeys(('add','__add__','__radd__','iadd','__iadd__'), '+')
 def _maps(o) -> list[Tensor]: # the tensors (b c h w) in lists, tuples and dictionaries
     if isinstance(o, dict): o = list(o.values())
     if isinstance(o, (list,tuple)): return [x for k in o for x in _maps(k)]

@@ -78,7 +78,7 @@ def _make_parser() -> argparse.ArgumentParser:
     add('out', help='fused image (.png, .jpg, .tif, ...), or a folder')
     add('--skip-unmatched', action='store_true', help='pass over files without a partner (default: they are an error)')
     add('--weights', metavar='W',
-        help='name of shipped weights or a .safetensors file (default: ivf for images, fast for films)')
+        help='name of shipped weights, or a .safetensors or .pth file (default: ivf for images, fast for films)')
     add('--device', default='auto', help='auto, cpu or cuda (default: auto)')
     add('--resize', choices=('ir','vi'), help='resample this one to the size of the other')
     add('--register', nargs='?', const='similarity', choices=tuple(MODELS),

@@ -21,7 +21,7 @@ from ..data.pairs import Pair, PairFiles, match_pairs
 from ..network.weights import weights_hash
 from .memory import memory_free, parse_memory, release_memory
 from .api import FuseOptions, as_network, fuse_pair, load_pair
-from .hints import FAINT, pair_hints
+from .hints import pair_hints
 
 # %% ../../nbs/tools/folders.ipynb #c006
 @dataclass

@@ -16,7 +16,7 @@ from ..core.checks import check_same
 from ..network.blocks import Sobel
 from ..network.model import Features
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c009
+# %% ../../nbs/paper/07_stage_one.ipynb #c011
 def gaussian_window(
     size:int=11,     # taps, odd
     sigma:float=1.5, # standard deviation, px
@@ -26,7 +26,7 @@ def gaussian_window(
     g = torch.exp(-x.square() / (2*sigma**2))
     return (g/g.sum()).float()
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c010
+# %% ../../nbs/paper/07_stage_one.ipynb #c012
 def ssim(
     x:Tensor,       # image (b 1 h w) in [0, 1]
     y:Tensor,       # image, same shape
@@ -51,7 +51,7 @@ def ssim(
     alike = (2*cov+c2) / (vx+vy+c2)
     return (alike * (2*mx*my+c1)/(mx*mx+my*my+c1)).mean() if luminance else alike.mean()
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c016
+# %% ../../nbs/paper/07_stage_one.ipynb #c018
 class GradMagnitude(nn.Module):
     "Sobel magnitude |∂x| + |∂y| of every channel: the ∇ of Eqs. 18, 19 and 30."
     def __init__(self):
@@ -63,7 +63,7 @@ class GradMagnitude(nn.Module):
         gx,gy = self.sobel(x)
         return gx.abs() + gy.abs()
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c020
+# %% ../../nbs/paper/07_stage_one.ipynb #c022
 def gram(
     x:Tensor, # features (b c h w)
 ) -> Tensor:  # (b c c), symmetric
@@ -71,7 +71,7 @@ def gram(
     x = rearrange(x, 'b c h w -> b c (h w)')
     return x @ x.transpose(1,2) / x.shape[-1]
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c024
+# %% ../../nbs/paper/07_stage_one.ipynb #c026
 def as_patches(
     x:Tensor,     # image (b 1 h w)
     side:int=8,   # side of a patch, px (our choice)
@@ -91,7 +91,7 @@ def gram_loss(
     d = gram(x) - gram(y)
     return d.square().sum((1,2)).clamp_min(1e-16).sqrt().mean() / x.shape[1]
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c028
+# %% ../../nbs/paper/07_stage_one.ipynb #c030
 def lovasz_grad(
     y:Tensor, # ground truth in {0, 1}, sorted by falling error (n,)
 ) -> Tensor:  # (n,), sums to 1 when some y is 1
@@ -110,7 +110,7 @@ def lovasz(
     err,order = err.sort(descending=True)
     return (err * lovasz_grad(y[order].to(p))).sum() # Eq. 23
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c034
+# %% ../../nbs/paper/07_stage_one.ipynb #c036
 def semantic_loss(
     x:Tensor,           # source image (b 1 h w) in [0, 1]
     rec:Tensor,         # reconstruction, same shape
@@ -123,7 +123,7 @@ def semantic_loss(
     p = torch.sigmoid((rec - t) / softness).flatten()
     return (lovasz(p, y) + lovasz(1-p, 1-y)) / 2
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c040
+# %% ../../nbs/paper/07_stage_one.ipynb #c042
 class _Pearson(torch.autograd.Function):
     "r = ⟨a,b⟩ / √(⟨a,a⟩⟨b,b⟩ + ε²) of centred maps (b h w c), with its gradient in closed form."
     @staticmethod
@@ -140,7 +140,7 @@ class _Pearson(torch.autograd.Function):
         u, wa, wb = ((g*o)[:,None,None] for o in (1/d, r*bb/d**2, r*aa/d**2))
         return u*b - wa*a, u*a - wb*b, None
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c041
+# %% ../../nbs/paper/07_stage_one.ipynb #c043
 def corrcoef(
     a:Tensor,       # features of one modality (b c h w), any real range
     b:Tensor,       # features of the other modality, same shape
@@ -150,7 +150,7 @@ def corrcoef(
     check_same(a, b, 'a', 'b')
     return _Pearson.apply(*(rearrange(o, 'b c h w -> b h w c') for o in (a,b)), eps).mean()
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c042
+# %% ../../nbs/paper/07_stage_one.ipynb #c044
 def decomposition_loss(
     cc_base:Tensor,            # correlation of the base features, scalar
     cc_detail:Tensor,          # correlation of the detail features, scalar
@@ -161,7 +161,7 @@ def decomposition_loss(
     top = cc_detail.square() if cc_graph is None else cc_detail.square() + cc_graph.square()
     return top / (cc_base + delta)
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c050
+# %% ../../nbs/paper/07_stage_one.ipynb #c052
 @dataclass(frozen=True)
 class LossWeights:
     "Every weight and switch of the two objectives (Eqs. 17-30)."
@@ -186,7 +186,7 @@ class LossWeights:
         if self.gram not in ('literal','patches'):
             raise ValueError(f"gram must be 'literal' or 'patches', not {self.gram!r}")
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c051
+# %% ../../nbs/paper/07_stage_one.ipynb #c053
 def feature_cc(
     f:Features, # of one pair or batch
 ) -> dict:      # 'cc_base', 'cc_detail' and, with a graph branch, 'cc_graph'; differentiable scalars
@@ -210,7 +210,7 @@ class Objective(nn.Module):
         t = self.terms(*((out,) if isinstance(out, Tensor) else out), ir, vi, f)
         return self.total(t), t
 
-# %% ../../nbs/paper/07_stage_one.ipynb #c052
+# %% ../../nbs/paper/07_stage_one.ipynb #c054
 class StageOneLoss(Objective):
     "Reconstruct both images with separated features (Eqs. 17-20, 26)."
     def terms(self,

@@ -7,7 +7,7 @@ __all__ = ['StageTwoLoss']
 
 # %% ../../nbs/paper/08_stage_two.ipynb #c003
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from ..network.model import Features
 from .stage_one import Objective, decomposition_loss, feature_cc
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['KEYS', 'WORDS', 'need_extra', 'task_inputs', 'input_tags', 'shown', 'input_images', 'TaskPairs', 'three_parts',
            'TaskData', 'load_inputs', 'TaskConfig', 'Task', 'preset_config', 'quiet', 'start_key', 'load_pretrained',
-           'fit', 'run_key', 'read_study', 'run_folder', 'trained', 'run_study', 'recorded', 'describe']
+           'fit', 'run_key', 'read_study', 'study_folder', 'trained', 'run_study', 'recorded', 'describe']
 
 # %% ../../nbs/tools/tasks.ipynb #c003
 import csv, datetime, hashlib, time
@@ -300,7 +300,7 @@ def read_study(
     with open(path, newline='', encoding='utf-8') as f:
         return [{k: v if k in text or v == '' else float(v) for k,v in r.items()} for r in csv.DictReader(f)]
 
-def run_folder(
+def study_folder(
     task:Task,        # of the study
     folder:str|Path,  # as for `run_study`
     name:str,         # kind of image
@@ -315,10 +315,10 @@ def trained(
     folder:str|Path,  # as for `run_study`
     name:str,         # kind of image
     seed:int,
-    tag:str='',       # as for `run_folder`
+    tag:str='',       # as for `study_folder`
 ) -> nn.Module:       # in eval mode; FileNotFoundError where there is none
     "The network of a finished run."
-    path, net = run_folder(task, folder, name, seed, tag), task.build()
+    path, net = study_folder(task, folder, name, seed, tag), task.build()
     if not load_state(path, net):
         raise FileNotFoundError(f"{path} holds no state: this run was made elsewhere, or has not begun")
     return net.eval()
@@ -347,7 +347,7 @@ def run_study(
             if name not in parts: parts[name] = load(name)
             begun = time.process_time()
             set_seed(seed)
-            net = fit(parts[name]['train'], run_folder(task, folder, name, seed, tag),
+            net = fit(parts[name]['train'], study_folder(task, folder, name, seed, tag),
                       replace(task.config.train, seed=seed), task.build(),
                       task.loss, progress=progress)
             done = dict(images=len(parts[name]['train']), tested=len(parts[name]['test']),

@@ -1,7 +1,6 @@
 "Figure 2: the trace is what the network does, and the drawing is what the trace says."
 import re
 import pytest, torch
-from torch import nn
 from smfnet.companion.figure2 import _columns, _places, _size, figure2, trace
 from smfnet.network.blocks import MDTA
 from smfnet.network.fast import faster

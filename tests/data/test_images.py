@@ -1,5 +1,5 @@
 "Files as users have them: every format read, written, damaged and resampled."
-import builtins, io, struct, zlib
+import builtins, struct, zlib
 from pathlib import Path
 import numpy as np
 import pytest

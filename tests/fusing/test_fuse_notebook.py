@@ -26,7 +26,7 @@ def test_an_embedded_scene(weights, tmp_path):
     got = json.loads((report/'fuse.json').read_text())
     assert got['parameters']['seed'] == 11 and list(got['mean']) == 'EN SD SF MI SCD VIF Qabf AG SSIM'.split()
     assert image_size(report/'figure.png') and (report/'fuse.txt').read_text().startswith('fused 1 of 1 pair: ')
-    assert 'embedded scene 11' in (tmp_path/'f.ipynb').read_text()
+    assert 'rendered scene 11' in (tmp_path/'f.ipynb').read_text()
     assert {p.name for p in tmp_path.iterdir()} == {'f.ipynb','new'} and {p.name for p in (tmp_path/'new').iterdir()} == {'fused'}
 
 def test_a_typo_and_a_wrong_type(tmp_path):

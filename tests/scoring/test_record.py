@@ -11,7 +11,7 @@ from smfnet.network.model import MODEL_PRESETS, SMFNet
 from smfnet.network.weights import load_model, save_checkpoint, weights_hash
 from smfnet.scoring import record as R
 from smfnet.scoring.baselines import BASELINES, average, laplacian
-from smfnet.scoring.record import END, START, readme_block, record_results, render_results, score_weights, update_readme
+from smfnet.scoring.record import END, START, readme_block, record_results, render_results, score_weights, short_results, update_readme
 from smfnet.scoring.score import evaluate_pairs, metric_names, read_rows, summary
 from smfnet.scoring.sets import slug
 from smfnet.scoring.tables import published, wide
@@ -47,8 +47,8 @@ def test_recorded_calibration_is_the_published_row():
 def test_recorded_weights_are_the_shipped_ones():
     rows = [r for r in recorded() if r['weights_sha256']]
     if not rows: pytest.skip('no result of shipped weights is recorded')
-    sha = weights_hash(load_model('ivf', 'cpu').state_dict())
-    assert {r['weights_sha256'] for r in rows} == {sha[:12]}
+    shipped = {m: weights_hash(load_model(w, 'cpu').state_dict())[:12] for m,w in (('SMFNet','ivf'), ('fast','fast'))}
+    assert {(r['method'], r['weights_sha256']) for r in rows} <= set(shipped.items())
 
 def test_readme_shows_what_is_recorded():
     readme = ROOT/'README.md'
@@ -56,7 +56,7 @@ def test_readme_shows_what_is_recorded():
         pytest.skip('README has no results block')
     text = readme.read_text(encoding='utf-8')
     if not recorded() and not text.split(START)[1].split(END)[0].strip(): return # nothing recorded, nothing shown
-    assert text == readme_block(text, render_results()), 'stale: run smfnet_evaluate --readme'
+    assert text == readme_block(text, short_results()), 'stale: run smfnet_evaluate --readme'
 
 def test_score_weights_end_to_end(tmp_path):
     "Random weights on a data root of two small pairs: recorded in both protocols, resumed without fusing."
@@ -136,7 +136,7 @@ def test_readme_is_rendered_between_its_markers(tmp_path, rows):
     assert 'was updated' in update_readme(tmp_path / 'R.md', tmp_path) and 'up to date' in update_readme(
         tmp_path / 'R.md', tmp_path
     )
-    assert render_results(tmp_path) in (tmp_path/'R.md').read_text()
+    assert short_results(tmp_path) in (tmp_path/'R.md').read_text()
     with pytest.raises(FileNotFoundError, match='does not exist'): update_readme(tmp_path/'no.md', tmp_path)
 
 def test_an_image_is_fused_once_and_an_interrupted_run_goes_on(tmp_path):
@@ -158,3 +158,14 @@ def test_an_image_is_fused_once_and_an_interrupted_run_goes_on(tmp_path):
     next((tmp_path/'run'/'set'/'none').iterdir()).unlink()
     R._fuse_to(find_pairs(tmp_path/'set'), counted, tmp_path/'run'/'set', progress=False)
     assert len(calls) == 3
+
+def test_short_results_show_the_paper_beside_ours(tmp_path):
+    pairs = scene_pairs(2, size=(64,80))
+    for method,f in (('SMFNet', average), ('maximum', laplacian)):
+        rows = evaluate_pairs(pairs, f, metrics='picture', progress=False)
+        for p in ('none', 'minmax'): record_results(rows, method, 'TNO/test', protocol=p, results=tmp_path)
+    lines = short_results(tmp_path).splitlines()
+    paper = next(r for r in wide(published(1), 'TNO') if r['method'] == 'SMFNet')
+    assert [l.split(' | ')[1] for l in lines[2:]] == ['the paper', '`ivf`', 'maximum of both']
+    assert f"{paper['VIF']:.3f}" in lines[2] and f"{summary(rows)[0]['VIF']:.3f}" in lines[4]
+    assert 'No results are recorded' in short_results(tmp_path/'none')

@@ -15,7 +15,7 @@ from smfnet.studies import task as room
 from smfnet.studies.boxes import mirror_boxes
 from smfnet.studies.detection import DETECTION_PRESETS
 from smfnet.studies.task import (
-    Task, TaskConfig, TaskData, TaskPairs, describe, fit, input_images, input_tags, load_inputs, need_extra, preset_config, read_study, recorded, run_folder, run_key,
+    Task, TaskConfig, TaskData, TaskPairs, describe, fit, input_images, input_tags, load_inputs, need_extra, preset_config, read_study, recorded, study_folder, run_key,
     run_study, shown, task_inputs, three_parts, trained)
 from smfnet.training.config import TrainConfig
 from smfnet.training.state import read_log
@@ -130,7 +130,7 @@ def test_finished_runs_are_kept_and_a_new_seed_runs_only_itself(tmp_path):
     assert toy_study(tmp_path, built) == read_study(tmp_path/'rows.csv') and len(built) == 4
     assert len(toy_study(tmp_path, built, seeds=(0,1,2))) == 12 and len(built) == 6
     task = toy_task([])
-    assert run_key(rows[0]) == (task.key, 'a', '', '0') and len(read_log(run_folder(task, tmp_path/'study', 'b', 1))) == 2
+    assert run_key(rows[0]) == (task.key, 'a', '', '0') and len(read_log(study_folder(task, tmp_path/'study', 'b', 1))) == 2
     with pytest.raises(FileNotFoundError, match='holds no state'): trained(task, tmp_path/'study', 'c', 0)
     assert read_study(tmp_path/'none.csv') == []
 
@@ -150,7 +150,7 @@ def test_rows_of_other_weights_are_replaced_and_trained_anew(tmp_path):
     toy_study(tmp_path, [])
     more = toy_study(tmp_path, [], 'a', (0,), tags=dict(a='other'))
     assert [r['weights'] for r in more] == ['other']*2 and len(read_study(tmp_path/'rows.csv')) == 8
-    assert len(read_log(run_folder(toy_task([]), tmp_path/'study', 'a', 0, 'other'))) == 2 # not taken up from the state that the old weights left
+    assert len(read_log(study_folder(toy_task([]), tmp_path/'study', 'a', 0, 'other'))) == 2 # not taken up from the state that the old weights left
     assert [r['weights'] for r in read_study(tmp_path/'rows.csv') if (r['input'], r['seed']) == ('a','0')] == ['other']*2
 
 def test_a_study_is_described_and_recorded_by_its_key(tmp_path):
