@@ -44,12 +44,11 @@ def _wide(px:int) -> W.Layout:
 
 def _picture(
     name:str, # class of the element in the page
-    label:str,# what it shows, for those who do not see it
 ) -> W.Image:
     "An empty picture that fits its window."
     layout = W.Layout(max_width='100%', height='auto', object_fit='contain')
     empty = to_png(np.ones((1,1), np.float32))
-    return W.Image(value=empty, format='png', layout=layout, tooltip=label).add_class(name)
+    return W.Image(value=empty, format='png', layout=layout).add_class(name)
 
 def _message(
     text,            # what to say: a string or an exception
@@ -137,7 +136,7 @@ class PairChooser:
         upload = lambda text: W.FileUpload(accept='image/*', description=text, layout=W.Layout(width='auto'))
         self.files = [upload('infrared …'), upload('visible …')]
         self.status, self.uploads = W.HTML(), _row(*self.files)
-        self.image = _picture('smf-pair', 'The chosen pair: infrared left, visible right')
+        self.image = _picture('smf-pair')
         self.image.layout.width = '484px'
         for o in (self.source, self.number, self.time, *self.files): o.observe(lambda _: self.load(), names='value')
         self.box = W.VBox([_row(self.source, self.number, self.time, self.uploads), self.status, self.image])
@@ -184,7 +183,7 @@ class LossPanel:
         stages = [('stage II: fuse', 2), ('stage I: reconstruct', 1)]
         self.stage = W.ToggleButtons(options=stages, style=dict(button_width='auto'))
         self.bars, self.text, self.pulls, self.caption = (W.HTML() for _ in range(4))
-        self.image = _picture('smf-gradient', 'Where the loss wants the image darker (orange) or brighter (purple)')
+        self.image = _picture('smf-gradient')
         self.weights.observers.append(self.moved); chooser.observers.append(self.load)
         self.stage.observe(lambda _: self.draw(), names='value')
         flex = lambda least: W.Layout(flex=f'1 1 {least}px', min_width='0', max_width='100%', overflow='hidden')
@@ -234,8 +233,8 @@ class TunePanel:
         button = lambda text, **kw: W.Button(description=text, layout=W.Layout(width='auto'), **kw)
         self.go = button(f'Fine-tune for {seconds:g} s', button_style='primary')
         self.halt = button('Stop', disabled=True)
-        self.curve = _picture('smf-curve', 'Total and terms at each step, relative to the start')
-        self.image = _picture('smf-tuned', 'Fused by the shipped weights, left, and by the fine-tuned ones, right')
+        self.curve = _picture('smf-curve')
+        self.image = _picture('smf-tuned')
         self.status = W.HTML(_message('Continues stage II from the shipped weights with the sliders above, '
                                       'on patches of this pair.'))
         self.go.on_click(lambda _: self.start()); self.halt.on_click(lambda _: self.tune and self.tune.stopped.set())
@@ -292,7 +291,7 @@ class FusePanel:
         self.part, self.zoom = slide('divider', .5, 0, 1), slide('zoom', 1, 1, 8)
         self.cx, self.cy = slide('across', .5, 0, 1), slide('down', .5, 0, 1)
         self.table, self.status = W.HTML(), W.HTML()
-        self.image = _picture('smf-wipe', 'Two images on the two sides of a divider')
+        self.image = _picture('smf-wipe')
         self.image.layout.width = '640px'
         self.go.on_click(lambda _: self.start()); chooser.observers.append(self.clear)
         controls = (self.left, self.right, self.part, self.zoom, self.cx, self.cy)
@@ -343,8 +342,8 @@ class FeaturePanel:
         names = ['base','detail'] + ['graph']*net.cfg.graph
         self.branch = W.ToggleButtons(options=names, style=dict(button_width='auto'))
         self.channel = W.IntSlider(0, min=0, max=net.cfg.dim-1, description='channel', layout=_wide(400))
-        self.image = _picture('smf-channel', 'One channel: infrared left, visible right')
-        self.bars, self.text = _picture('smf-channels', 'Correlation of every channel, sorted'), W.HTML()
+        self.image = _picture('smf-channel')
+        self.bars, self.text = _picture('smf-channels'), W.HTML()
         for o in (self.branch, self.channel): o.observe(lambda _: self.draw(), names='value')
         chooser.observers.append(self.load)
         caption = W.HTML(_note('infrared | visible; orange above 0, purple below, one range for both'))

@@ -25,7 +25,7 @@ def uploaded(name, content): return (dict(name=name, type='image/png', size=len(
 def test_messages_are_plain_text():
     assert '&lt;script&gt;' in _message('<script>') and '<script>' not in _message('<script>')
     assert _message(ValueError('no'), True).count('#D55E00') == 1
-    assert _row(_picture('a', 'what')).layout.flex_flow == 'row wrap' and 'a' in _picture('a', 'what')._dom_classes and _picture('a', 'what').tooltip == 'what'
+    assert _row(_picture('a')).layout.flex_flow == 'row wrap' and 'a' in _picture('a')._dom_classes
 
 def test_small_pairs_keep_their_ratio_and_their_colour(scene):
     big = scene.pair()
@@ -113,7 +113,7 @@ def test_the_button_answers_before_anything_is_computed(small):
     assert said and not t.go.disabled and 'stopped after' in t.status.value
 
 def test_handles_and_pictures_have_names(losses):
-    assert losses.weights.sliders['alpha4'].tooltip.startswith('α₄: ') and 'infrared left' in losses.chooser.image.tooltip
+    assert losses.weights.sliders['alpha4'].tooltip.startswith('α₄: ')
 
 def test_tuning_says_that_it_failed(small):
     t = TunePanel(LossPanel(PairChooser(), {2: small}, side=48), seconds=600, patch=32)
