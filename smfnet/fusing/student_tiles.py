@@ -7,7 +7,6 @@ __all__ = ['student_mean', 'draw_student', 'stream_student']
 
 # %% ../../nbs/tools/student_tiles.ipynb #c003
 from pathlib import Path
-import torch
 from torch import Tensor
 from ..network.student import StudentNet
 from .tiles import FeatureMap, tiles
