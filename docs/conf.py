@@ -21,7 +21,8 @@ math_number_all = False
 html_theme = 'sphinx_book_theme'
 html_title = 'smfnet: a paper you can run'
 html_static_path = [str(here/'_static')]
-html_css_files, html_js_files = ['smfnet.css'], ['smfnet.js']
+html_css_files = ['smfnet.css']
+html_js_files = [('mathjax-config.js', dict(priority=900)), 'smfnet.js'] # after MathJax's settings in the page
 html_favicon = str(here/'_static/favicon.svg')
 myst_html_meta = {'description lang=en': 'Fuse infrared and visible images: a paper as notebooks, each equation beside the code that computes it, with a trained network.'}
 html_copy_source = html_show_sourcelink = False
