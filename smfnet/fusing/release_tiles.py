@@ -9,10 +9,10 @@ __all__ = ['sweep_release_detail', 'sweep_release_graph', 'stream_release']
 from pathlib import Path
 import torch
 from torch import Tensor
-from ..network.fast import ALL, apply_matrix, channel_sums, embed, mixing_matrix
+from ..network.fast import ALL, apply_matrix, channel_sums, mixing_matrix
 from ..network.model import FuseGraph
 from ..network.release import ReleaseCAI, ReleaseGraph, ReleaseNet, SharedCrossMDTA
-from .tiles import FeatureMap, Sweeps, sweep_base, tiles, transform
+from .tiles import FeatureMap, Sweeps, sweep_base, sweep_shallow, tiles, transform
 
 # %% ../../nbs/tools/release_tiles.ipynb #c006
 def _cross_sums(m:SharedCrossMDTA, x1:Tensor, x2:Tensor, inside:tuple=ALL) -> Tensor: # (2 b c/2 c/2+2)
@@ -68,13 +68,9 @@ def stream_release(
     folder:str|Path|None=None,  # keep maps in files there instead of in memory
 ) -> Tensor:                    # fused (1 1 h w), as `net(ir, vi)` to rounding, on the CPU
     "Fuse one pair by the authors' network tile by tile; `stream` does so for any network."
-    e, dim, device = net.encoder, net.cfg.dim, next(net.parameters()).device
-    sweep = Sweeps(ir.shape[-2:], side, folder, device)
-    shallow = []
-    for x in (ir, vi):
-        image = FeatureMap(sweep.size, 1, device=device); image[ALL] = x
-        first = lambda o: embed(e.shallow, o.contiguous())
-        shallow.append(transform(sweep, e.shallow.block, image, before=first, reach=(1,0), out=sweep.new(dim)))
+    e, dim = net.encoder, net.cfg.dim
+    sweep = Sweeps(ir.shape[-2:], side, folder, next(net.parameters()).device)
+    shallow = [sweep_shallow(sweep, e.shallow, x) for x in (ir, vi)]
     x = sweep_release_graph(sweep, e.graph, net.fuse_graph, *shallow)
     detail = sweep_release_detail(sweep, e.detail, *shallow)
     sweep.map(net.fuse_detail, detail, halo=3+2*len(net.fuse_detail.layers), out=x, add=True)

@@ -62,3 +62,4 @@ def test_a_notebook_opened_in_nbs_writes_into_the_clone(monkeypatch, tmp_path):
     monkeypatch.setattr(parameters, 'project_root', lambda: tmp_path)
     monkeypatch.chdir(tmp_path/'nbs')
     assert parameters.run_folder('', 'runs/x') == tmp_path/'runs/x' and not (tmp_path/'nbs/runs').exists()
+    assert parameters.run_path('f.png') == tmp_path/'f.png' and parameters.run_path('/a/f.png', 'x') == parameters.Path('/a/f.png')
