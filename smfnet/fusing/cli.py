@@ -70,12 +70,12 @@ def _usage(
 
 def _make_parser() -> argparse.ArgumentParser:
     "The options of `smfnet_fuse`."
-    p = argparse.ArgumentParser('smfnet_fuse', description='Fuse registered infrared and visible images.',
+    p = argparse.ArgumentParser('smfnet_fuse', description='Fuse infrared and visible images of one view (or see --register).',
                                 epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = p.add_argument
-    add('ir', help='infrared image, or a folder of them')
-    add('vi', help='visible image, or a folder of them')
-    add('out', help='fused image (.png, .jpg, .tif, ...), or a folder')
+    add('ir', help='infrared image or film, or a folder of images')
+    add('vi', help='visible image or film, or a folder of images')
+    add('out', help='fused image (.png, .jpg, .tif, ...) or film (.mp4, ...), or a folder')
     add('--skip-unmatched', action='store_true', help='pass over files without a partner (default: they are an error)')
     add('--weights', metavar='W',
         help='name of shipped weights, or a .safetensors or .pth file (default: ivf for images, fast for films)')
