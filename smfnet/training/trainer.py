@@ -154,6 +154,8 @@ class Trainer:
             self.ema = {k: v.detach().clone() for k,v in self.net.state_dict().items()} if c.ema else None
             self.scaler = torch.amp.GradScaler(self.device.type, enabled=c.precision == 'fp16')
             self.shared = DistributedDataParallel(self.net, broadcast_buffers=False) if self.world > 1 else self.net
+            # freed before its group: a reducer that outlives it waits, holding the GIL, for a thread that wants it
+            undo.callback(setattr, self, 'shared', self.net)
             self.graph, self.seen, self.saved = None, 0, time.monotonic()
             yield self
     @cached_property

@@ -56,6 +56,14 @@ def test_processes_stop_together(tmp_path, toy):
     toy.finish(toy.fork(go))
     assert len(toy.rows(tmp_path)) == state_note(tmp_path)['step'] == 3
 
+def test_nothing_outlives_the_group_that_needs_it(tmp_path, toy):
+    "A reducer that is freed after its group may wait for a thread of gloo that waits for it."
+    def work():
+        t = toy.trainer(tmp_path, steps=1)
+        t.run(progress=False)
+        assert t.shared is t.net
+    toy.finish(toy.fork(lambda: run_forked(work, 2, torch.device('cpu'))))
+
 def test_an_error_in_one_process_reaches_the_caller(tmp_path, toy):
     def go():
         (tmp_path/'state.safetensors').write_bytes(b'half')
@@ -93,6 +101,7 @@ def test_torchrun_trains_in_two_processes(tmp_path, toy):
         cwd=root,
         capture_output=True,
         text=True,
+        timeout=300,
     )
     assert r.returncode == 0, r.stderr[-3000:]
     assert r.stdout.strip() == str(tmp_path/'run/stage1.safetensors') and len(toy.rows(tmp_path/'run')) == 2
