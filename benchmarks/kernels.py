@@ -30,7 +30,7 @@ def main():
     a = p.parse_args()
     keep_memory(); torch.manual_seed(0)
     ir,vi = torch.rand(2,1,1,a.side,a.side)
-    loss, names = StageTwoLoss(), [c.__name__ for c in (*fast._FAST.values(), fast._FastPointwise)]
+    loss, names = StageTwoLoss(), [c.__name__ for c in fast._FAST.values()]
     nets = {'all fast': fast.faster(SMFNet())} | {n: without(fast.faster(SMFNet()), n) for n in names}
     nets['all plain'] = SMFNet()
     def step(net):

@@ -10,13 +10,14 @@ __all__ = ['FeatureMap', 'spans', 'tiles', 'Sweeps', 'taps', 'resize_window', 'a
 import mmap, os, tempfile
 from pathlib import Path
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from ..network.blocks import TransformerBlock
 from ..network.detail import CAI
 from ..network.graph import GR, NodePyramid
 from ..network.model import SMFNet
 from ..network.fast import (
-    ALL, attention_matrix, attention_mix, attention_sums, cross_matrix, cross_mix, cross_sums, embed, paint)
+    ALL, attention_matrix, attention_mix, attention_sums, cross_matrix, cross_mix, cross_sums, embed)
 
 # %% ../../nbs/tools/tiles.ipynb #c006
 class FeatureMap:
@@ -222,6 +223,9 @@ def sweep_graph(
     return out
 
 # %% ../../nbs/tools/tiles.ipynb #c027
+def _paint(d, x): # the decoder's convolutions, up to what the sigmoid is taken of; they reach three pixels far
+    return d.conv3(F.leaky_relu(d.conv2(F.leaky_relu(d.conv1(x), 0.2)), 0.2))
+
 def stream_smfnet(
     ir:Tensor,                  # infrared (1 1 h w) in [0, 1]
     vi:Tensor,                  # visible luma (1 1 h w) in [0, 1]
@@ -244,6 +248,6 @@ def stream_smfnet(
     base = [sweep_base(sweep, e.base, shallow.pop(0)) for _ in range(2)]
     sweep_branch(sweep, net.fuse_base, *base, out=x)
     del base
-    last, out = lambda o: paint(net.decoder, o), FeatureMap(sweep.size)
+    last, out = lambda o: _paint(net.decoder, o), FeatureMap(sweep.size)
     drawn = transform(sweep, net.decoder.block, x, after=last, reach=(0,3), out=out)[ALL]
     return net.decoder.squash(drawn, torch.maximum(ir, vi).to(drawn))

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ALL', 'channel_sums', 'mixing_matrix', 'apply_matrix', 'attention_sums', 'attention_matrix', 'attention_mix',
-           'cross_sums', 'cross_matrix', 'cross_mix', 'in_fp32', 'embed', 'paint', 'faster', 'plainer']
+           'cross_sums', 'cross_matrix', 'cross_mix', 'in_fp32', 'embed', 'faster', 'plainer']
 
 # %% ../../nbs/tools/fast.ipynb #c003
 import functools
@@ -14,22 +14,15 @@ from einops import rearrange
 from torch import Tensor, nn
 from .blocks import MDTA, LeFF
 from .detail import CrossMDTA, InvertibleBlock
-from .graph import GraphStep, neighbours
-from .model import Decoder, Shallow
+from .model import Shallow
 
 # %% ../../nbs/tools/fast.ipynb #c007
 ALL = (slice(None), slice(None)) # every row, every column
 
-def _mix_channels(x:Tensor, weight:Tensor, bias:Tensor|None=None) -> Tensor:
-    "A pointwise convolution as one matrix product: (b c h w), (cout c 1 1) -> (b cout h w), pixel-major."
-    if not torch.compiler.is_compiling() and torch.get_num_threads() == 1:
-        return F.linear(x.movedim(-3,-1), weight.flatten(1), bias).movedim(-1,-3)
-    return F.conv2d(x, weight, bias)
-
 def _project(qkv:nn.Sequential, x:Tensor, channels:slice) -> Tensor:
     "Some output channels of a pointwise, then a 3×3 convolution, which is depthwise but in the authors' release."
-    if qkv[1].groups == 1: return F.conv2d(_mix_channels(x, qkv[0].weight), qkv[1].weight[channels], padding=1)
-    x = _mix_channels(x, qkv[0].weight[channels])
+    if qkv[1].groups == 1: return F.conv2d(F.conv2d(x, qkv[0].weight), qkv[1].weight[channels], padding=1)
+    x = F.conv2d(x, qkv[0].weight[channels])
     return F.conv2d(x, qkv[1].weight[channels], padding=1, groups=x.shape[1])
 
 class _Gram(torch.autograd.Function):
@@ -114,34 +107,12 @@ class _FastCrossMDTA(CrossMDTA):
     def forward(self, x1, x2): return cross_mix(self, x1, x2, cross_matrix(self, cross_sums(self, x1, x2)))
 
 # %% ../../nbs/tools/fast.ipynb #c014
-class _FastPointwise(nn.Conv2d):
-    def forward(self, x): return _mix_channels(x, self.weight, self.bias)
-
-# %% ../../nbs/tools/fast.ipynb #c016
 def _gelu(x): return F.gelu(x.movedim(1,-1)).movedim(-1,1)
 
 class _FastLeFF(LeFF):
     def forward(self, x): return self.down(_gelu(self.local(_gelu(self.up(x)))))
 
-# %% ../../nbs/tools/fast.ipynb #c018
-class _FastGraphStep(GraphStep):
-    def messages(self, v):
-        w = [(_mix_channels(o, self.edge_same.weight), _mix_channels(o, self.edge_cross.weight)) for o in v]
-        bias = [o.bias[:,None,None] for o in (self.edge_same, self.edge_cross)]
-        def send(k, l, across): return torch.sigmoid(w[l][across] - w[k][across] + bias[across]) * v[k]
-        return [sum(send(k, l, across) for k,across in neighbours(l, len(v)//2)) for l in range(len(v))]
-    def forward(self, v):
-        return list(self.update(torch.cat(v), torch.cat(self.messages(v))).chunk(len(v)))
-
-# %% ../../nbs/tools/fast.ipynb #c020
-class _PixelMajor(torch.autograd.Function):
-    "Identity whose output and gradient are channels_last."
-    @staticmethod
-    def forward(ctx, x): return x.contiguous(memory_format=torch.channels_last)
-    @staticmethod
-    def backward(ctx, g): return g.contiguous(memory_format=torch.channels_last)
-
-# %% ../../nbs/tools/fast.ipynb #c022
+# %% ../../nbs/tools/fast.ipynb #c016
 def in_fp32(
     method, # of a module; its arguments are tensors
 ):          # the method
@@ -156,35 +127,20 @@ def in_fp32(
 class _FastInvertibleBlock(InvertibleBlock):
     forward, inverse = in_fp32(InvertibleBlock.forward), in_fp32(InvertibleBlock.inverse)
 
-# %% ../../nbs/tools/fast.ipynb #c025
+# %% ../../nbs/tools/fast.ipynb #c019
+@in_fp32
 def embed(
     m:Shallow, # of an encoder
     x:Tensor,  # images (b 1 h w)
-) -> Tensor:   # (b c h w), channels_last
+) -> Tensor:   # (b c h w)
     "The first convolution, in float32; it reaches one pixel far."
-    return _embed(m, x)
-
-@in_fp32
-def _embed(m, x): return _PixelMajor.apply(m.conv(x))
-
-def paint(
-    m:Decoder, # of a network
-    x:Tensor,  # (b c h w)
-) -> Tensor:   # (b 1 h w), what the sigmoid is taken of
-    "The convolutions behind the decoder's transformer block; they reach three pixels far."
-    x = F.leaky_relu(m.conv1(x), 0.2, inplace=True)
-    x = _PixelMajor.apply(F.leaky_relu(m.conv2(x), 0.2, inplace=True))
-    return m.conv3(x)
+    return m.conv(x)
 
 class _FastShallow(Shallow):
     def forward(self, x): return self.block(embed(self, x))
 
-class _FastDecoder(Decoder):
-    def forward(self, x, start=None): return self.squash(paint(self, self.block(x)), start)
-
-# %% ../../nbs/tools/fast.ipynb #c027
-_FORMS = (_FastMDTA, _FastCrossMDTA, _FastLeFF, _FastGraphStep, _FastInvertibleBlock, _FastShallow, _FastDecoder)
-_FAST = {c.__base__: c for c in _FORMS}
+# %% ../../nbs/tools/fast.ipynb #c021
+_FAST = {c.__base__: c for c in (_FastMDTA, _FastCrossMDTA, _FastLeFF, _FastInvertibleBlock, _FastShallow)}
 
 def faster(
     net:nn.Module, # an `SMFNet`, or a part of one; changed in place
@@ -192,7 +148,6 @@ def faster(
     "Put the fast forms in place of the plain ones."
     for m in net.modules():
         if type(m) in _FAST: m.__class__ = _FAST[type(m)]
-        elif type(m) is nn.Conv2d and m.kernel_size == (1,1) and m.groups == 1: m.__class__ = _FastPointwise
     return net.to(memory_format=torch.channels_last)
 
 def plainer(
@@ -200,5 +155,5 @@ def plainer(
 ) -> nn.Module:    # the same module
     "Take the fast forms out again."
     for m in net.modules():
-        if type(m) in (*_FAST.values(), _FastPointwise): m.__class__ = type(m).__base__
+        if type(m) in _FAST.values(): m.__class__ = type(m).__base__
     return net.to(memory_format=torch.contiguous_format)

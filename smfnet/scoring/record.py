@@ -15,7 +15,6 @@ from ..data.images import write_image
 from ..data.pairs import PairFiles
 from ..data.datasets import find_pairs
 from ..metrics.paper import full_range
-from ..network.student import StudentNet
 from ..network.weights import load_model, weights_hash
 from .baselines import BASELINES
 from .score import PROTOCOLS, evaluate_pairs, fuse_checked, match_fused, metric_names, read_rows, summary, write_rows
@@ -74,7 +73,7 @@ def render_results(
             "image to [0, 1] alone moves every metric. The published row counts as stretched, as its release does so.")
     return '\n\n'.join([*out, note + (f" Weights: SHA-256 {', '.join(f'`{o}…`' for o in used)}." if used else '')])
 
-# %% ../../nbs/tools/records.ipynb #short1
+# %% ../../nbs/tools/records.ipynb #c011
 def short_results(
     results:str|Path|None=None, # folder; None: results/ of the clone
 ) -> str:                       # markdown
@@ -82,7 +81,7 @@ def short_results(
     file = results_folder(results)/'ivf.csv'
     rows = {(r['dataset'], r['method'], r['protocol']): r for r in (read_rows(file) if file.exists() else [])}
     if not rows: return _EMPTY
-    named = {'SMFNet':'`ivf`', 'fast':'`fast`', 'maximum':'maximum of both'}
+    named = {'paper':'`paper`', 'SMFNet':'`ivf`', 'fast':'`fast`', 'maximum':'maximum of both'}
     metrics, seen = ('MI', 'VIF', 'Qabf', 'SSIM'), (('Eq29','.1f'), ('sky','.2f'))
     line = lambda *cells: f"| {' | '.join(cells)} |"
     out = [line('data set', 'method', *metrics, 'Eq. 29', 'sky'), '| --- | --- |' + ' --: |'*6]
@@ -96,7 +95,7 @@ def short_results(
             out.append(line(d, name, *(f"{stretched[k]:.3f}" for k in metrics), *looks))
     return '\n'.join(out)
 
-# %% ../../nbs/tools/records.ipynb #c011
+# %% ../../nbs/tools/records.ipynb #c012
 def readme_block(
     text:str,  # a README
     new:str,   # what shall stand between the markers
@@ -119,7 +118,7 @@ def update_readme(
     with atomic_path(readme) as tmp: tmp.write_text(new, encoding='utf-8')
     return f"{readme} was updated"
 
-# %% ../../nbs/tools/records.ipynb #c014
+# %% ../../nbs/tools/records.ipynb #c015
 def _fuse_to(
     pairs:list[PairFiles], # sources
     method,                # function (ir, vi) -> fused, each (1 h w)
@@ -155,7 +154,7 @@ def _score_method(
     scored = {k: evaluate_pairs(pairs, f, label=f'scoring {method} {dataset} {k}', **common) for k,f in files.items()}
     return [record_results(rows, method, dataset, protocol=k, **record) for k,rows in scored.items()]
 
-# %% ../../nbs/tools/records.ipynb #c016
+# %% ../../nbs/tools/records.ipynb #c017
 def score_baselines(
     datasets=TESTS,            # names in `DATASETS`
     *,
@@ -180,7 +179,7 @@ def score_baselines(
         if progress: print(f"{d}: baselines recorded", flush=True)
     return lines
 
-# %% ../../nbs/tools/records.ipynb #c017
+# %% ../../nbs/tools/records.ipynb #c018
 def score_weights(
     weights:str='ivf',         # shipped weights, or a .safetensors file
     datasets=TESTS,            # names in `DATASETS`
@@ -195,7 +194,7 @@ def score_weights(
 ) -> list[dict]:               # lines that were recorded
     "Record weights, and the baselines, on the test sets; may be interrupted and called again."
     net = load_model(weights, device)
-    sha, name = weights_hash(net.state_dict()), 'fast' if isinstance(net, StudentNet) else 'SMFNet'
+    sha, name = weights_hash(net.state_dict()), weights if weights in ('fast', 'paper') else 'SMFNet'
     out = Path(out) if out else project_root()/'runs'/'scores'
     common = dict(results=results, data=data, workers=workers, progress=progress)
     lines = []
