@@ -8,7 +8,7 @@ PRESET ?= smoke
 CORES  ?= 2
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
-QUICK  := tests/core tests/network tests/losses tests/metrics tests/fusing/test_api.py tests/test_architecture.py
+QUICK  := tests/core tests/network tests/losses tests/metrics/test_paper.py tests/test_architecture.py
 comma  := ,
 quote   = '$(subst ','\'',$(1))'
 MORE   := $(if $(SMFNET_EXTRAS),$(comma)$(SMFNET_EXTRAS))
@@ -33,7 +33,7 @@ demo: .venv/.stamp-notebooks$(MORE)  ## fuse the pair of the book, or IR=file VI
 	@cat $(call quote,$(if $(suffix $(OUT)),$(OUT)_report,$(OUT)/report)/fuse.txt); echo 'notebook: $(RUNS)/fuse.ipynb'
 
 quick: .venv/.stamp-dev$(MORE)  ## the heart of the tests, under a minute, stops at the first failure
-	@SMFNET_DATA= $(PYTEST) -x -m 'not slow' $(QUICK)
+	@SMFNET_DATA= $(PYTEST) -n 2 --dist worksteal -x -m 'not slow' --ignore-glob='*release*' $(QUICK)
 
 test: .venv/.stamp-dev$(MORE)  ## notebooks and package in step, nbdev_test, pytest
 	@$(PYTEST) -n 2 --dist worksteal --durations=8 -m 'not release'
@@ -52,8 +52,9 @@ reproduce: .venv/.stamp-reproduce$(MORE)  ## Tables 4 and 5 again, PRESET=smoke|
 docs: .venv/.stamp-dev,docs$(MORE)  ## the documentation site, in docs/_build/html; with SMFNET_DATA also pictures of data sets
 	@OMP_NUM_THREADS=1 $(BIN)/python docs/build.py
 
-companion: .venv/.stamp-companion,notebooks$(MORE)  ## sliders over the loss weights, in your browser
-	@JUPYTER_PATH=docs/jupyter $(BIN)/voila --template=smfnet nbs/loss_weights.ipynb
+companion: .venv/.stamp-companion,notebooks$(MORE)  ## fuse by dropping two files, and sliders over the loss weights, in your browser
+	@JUPYTER_PATH=docs/jupyter $(BIN)/voila . --template=smfnet --VoilaConfiguration.file_allowlist='docs/_build/html/.*' \
+	    --MappingKernelManager.cull_idle_timeout=600 --MappingKernelManager.cull_interval=60
 
 clean:  ## remove the environment and every run
 	rm -rf .venv runs/* build dist *.egg-info

@@ -2,7 +2,8 @@
 
     python benchmarks/fusing.py                      128², 640×480, 1024×768
     python benchmarks/fusing.py --sizes 320x240 --threads 1
-    python benchmarks/fusing.py --compare            ivf, fast, a stand-in for CDDFuse, guided filter, maximum at 640×480 and 1280×1024
+    python benchmarks/fusing.py --compare --write results/fast_speed.csv
+        ivf, fast, a stand-in for CDDFuse, guided filter, maximum at 640×480 and 1280×1024; on a GPU (or with --all) also half precision and batches
     python benchmarks/fusing.py --scaling 0.1 1 8 33 --network smoke --max-memory 1G --threads 1 --clock cpu --write results/fusing.csv
 """
 import argparse, platform, resource, subprocess, sys, tempfile, time
@@ -23,6 +24,7 @@ from smfnet.network.detail import FuseDetail
 from smfnet.network.model import MODEL_PRESETS, SMFNet
 from smfnet.network.student import StudentNet
 from smfnet.scoring.baselines import guided_filter, maximum
+from smfnet.scoring.score import write_rows
 
 CLOCKS = dict(wall=time.perf_counter, cpu=time.process_time)
 clock = CLOCKS['wall']
@@ -53,8 +55,9 @@ def operations(h, w, net=None):
     with FlopCounterMode(display=False) as count, torch.no_grad(): (net or SMFNet()).to('meta')(x, x)
     return count.get_total_flops()/1e9
 
-def machine():
-    "Processor, cores in use, versions."
+def machine(device=torch.device('cpu')):
+    "Processor, threads in use, versions; or the GPU."
+    if device.type == 'cuda': return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
     cpu = next((l.split(':')[1].strip() for l in Path('/proc/cpuinfo').read_text().splitlines() if l.startswith('model name')), platform.processor())
     return f"{cpu}, {torch.get_num_threads()} thread(s), torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, bf16 units: {has_bf16(torch.device('cpu'))}"
 
@@ -102,20 +105,26 @@ class StandIn(nn.Module):
         base, detail = (sum(f(s).chunk(2)) for f in (self.base, self.detail))
         return torch.sigmoid(self.decoder(torch.cat([self.fuse_base(base), self.fuse_detail(detail)], 1)) + vi)
 
-def compare(sizes, device, repeats):
-    "Time of one pair by several methods, the network's parameters and operations; on a GPU also batches and half precision."
+def compare(sizes, device, repeats, everything=False, file=None):
+    "Time of one pair by several methods, the network's parameters and operations; on a GPU, or with `everything`, also batches and half precision."
     device = get_device(device)
+    everything = everything or device.type == 'cuda'
     nets = {name: load_model(name, device) for name in ('ivf','fast')}
     stand_in = StandIn().eval().to(device, memory_format=torch.channels_last)
     call = lambda net, **k: lambda x,y: fuse_batch(x, y, net, **k)
     def whole(x, y):
-        with torch.inference_mode(): return stand_in(x.to(device), y.to(device))
+        with torch.inference_mode(): return stand_in(x.to(device), y.to(device)).to(x.device)
     methods = {'ivf': call(nets['ivf']), 'CDDFuse-sized': whole, 'fast': call(nets['fast']),
                'guided filter': lambda x,y: guided_filter(x[0].to(device), y[0].to(device)), 'maximum': lambda x,y: maximum(x[0].to(device), y[0].to(device))}
-    if device.type == 'cuda': methods |= {f'{k}, half': call(n, precision='bf16') for k,n in nets.items()}
+    if everything: methods |= {f'{k}, half': call(n, precision='bf16') for k,n in nets.items()}
     count = {k: sum(p.numel() for p in n.parameters()) for k,n in (nets | {'CDDFuse-sized': stand_in}).items()}
-    gflop = {'ivf': SMFNet(), 'fast': StudentNet(), 'CDDFuse-sized': StandIn()}
+    gflop, rows = {'ivf': SMFNet(), 'fast': StudentNet(), 'CDDFuse-sized': StandIn()}, []
     print('| method | size | ms per pair | pairs/s | × ivf | parameters | GFLOP |\n|---|---|--:|--:|--:|--:|--:|', flush=True)
+    def tell(name, size, s, slow, key=''):
+        ops = operations(*map(int, size.split('x')[::-1]), gflop[key]) if key else 0.
+        print(f"| {name} | {size.replace('x','×')} | {1e3*s:.1f} | {1/s:.1f} | {slow/s:.0f} | {count.get(key, '')} | {f'{ops:.0f}' if key else ''} |", flush=True)
+        rows.append(dict(method=name, size=size, ms=1e3*s, times_ivf=slow/s, parameters=count.get(key, 0), gflop=ops, machine=machine(device)))
+        if file: write_rows(file, rows, 3)
     for size in sizes:
         w,h = map(int, size.split('x'))
         x,y = torch.rand(2,1,1,h,w)
@@ -123,14 +132,13 @@ def compare(sizes, device, repeats):
             f(x[...,:64,:64], y[...,:64,:64])
             s = best(lambda: f(x, y), repeats if name in ('ivf','CDDFuse-sized') else max(5, repeats))
             if name == 'ivf': slow = s
-            ops = f'{operations(h, w, gflop[name]):.0f}' if name in gflop else ''
-            print(f"| {name} | {w}×{h} | {1e3*s:.1f} | {1/s:.1f} | {slow/s:.0f} | {count.get(name, '')} | {ops} |", flush=True)
-        if device.type != 'cuda': continue
+            tell(name, size, s, slow, name if name in gflop else '')
+        if not everything: continue
         for n in (4,16):
             x,y = torch.rand(2,n,1,h,w, device=device)
             for half in ('fp32','bf16'):
-                s = best(lambda: fuse_batch(x, y, nets['fast'], precision=half), max(5, repeats))
-                print(f"| fast, batch of {n}, {half} | {w}×{h} | {1e3*s/n:.1f} | {n/s:.1f} | {slow*n/s:.0f} | | |", flush=True)
+                fuse_batch(x, y, nets['fast'], precision=half)
+                tell(f'fast, batch of {n}, {half}', size, best(lambda: fuse_batch(x, y, nets['fast'], precision=half), max(5, repeats))/n, slow)
 
 def one_size(model, h, w, limit):
     "One row of the scaling table: CSV."
@@ -162,10 +170,11 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--sizes', nargs='*', help='WIDTHxHEIGHT ... (default: 128x128 640x480 1024x768)')
     p.add_argument('--compare', action='store_true', help='several methods in one run; nothing else is then')
+    p.add_argument('--all', action='store_true', help='for --compare: half precision and batches also without a GPU')
     p.add_argument('--scaling', nargs='*', type=float, default=[], help='megapixels at which the time per pixel is measured, 4:3; nothing else is then')
     p.add_argument('--network', default='ivf', choices=('ivf','smoke'), help='for --scaling: the shipped one, or the small one with random weights')
     p.add_argument('--max-memory', default='1G', help='for --scaling')
-    p.add_argument('--write', help='for --scaling: a CSV file')
+    p.add_argument('--write', help='for --scaling and --compare: a CSV file')
     p.add_argument('--one', help=argparse.SUPPRESS)
     p.add_argument('--threads', type=int, default=torch.get_num_threads())
     p.add_argument('--repeats', type=int, default=2)
@@ -182,7 +191,7 @@ def main():
     set_seed(0)
     if a.compare:
         print(f'{machine()}, {a.clock} time', *([torch.cuda.get_device_name()] if torch.cuda.is_available() else []))
-        return compare(a.sizes or ['640x480','1280x1024'], a.device, a.repeats)
+        return compare(a.sizes or ['640x480','1280x1024'], a.device, a.repeats, a.all, a.write)
     model = SMFNet(MODEL_PRESETS['smoke']).eval() if a.network == 'smoke' else load_model('ivf', a.device)
     if a.one:
         w,h = map(int, a.one.split('x'))

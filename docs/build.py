@@ -6,10 +6,14 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
-RUN_ORDER = ('fuse', 'train', 'evaluate', 'loss_weights', 'medical', 'ablation', 'detection', 'segmentation')
+RUN_ORDER = ('try_it', 'fuse', 'train', 'evaluate', 'loss_weights', 'medical', 'ablation', 'detection', 'segmentation')
 ROOMS = dict(core='Ground', data='Images and data', network='The network, for use', losses='Losses beyond the paper', metrics='Metrics beyond the paper', fusing='Fusing',
              training='Training', scoring='Scoring', studies='Studies', companion='Companion') # folders of the package, in the order of their imports
-TITLES = dict(mif='Medical images (Table 4)', ablation='Ablation (Table 5)', detection='Detection (Table 2)', segmentation='Segmentation (Table 3)') # of tables in results/
+TITLES = dict(mif='Medical images (Table 4)', ablation='Ablation (Table 5)', detection='Detection (Table 2)', segmentation='Segmentation (Table 3)', tradeoff='Brightness against edges',
+              fast_speed='Speed of the small network', fusing='Speed of fusing', kernels='Speed of the kernels', registration='Registration', students='Small networks of other sizes') # of tables in results/
+READ = dict(mif='evidence/medical', ablation='evidence/ablation', detection='evidence/machines', segmentation='evidence/machines', tradeoff='evidence/objective', fast_speed='tools/student', fusing='tools/fusing',
+            kernels='tools/fast', registration='tools/registration', students='tools/student') # page below nbs/ that tells what came out
+WIDGETS = ('try_it', 'loss_weights') # run notebooks whose code is not what a reader came for
 GALLERY = ('TNO/test', 'RoadScene/test', 'MSRS/test')
 
 # --- notebooks
@@ -104,9 +108,9 @@ def records(name:str) -> dict[str,Path]:
 def write_notebook(path:Path, out:Path):
     "Copy a notebook into the sources of the site, for readers, at its place below nbs/; a run notebook once for each of its records."
     nb = json.loads(path.read_text(encoding='utf-8'))
-    inner = path.relative_to(ROOT/'nbs')
+    inner, plain = path.relative_to(ROOT/'nbs'), nb['cells']
     for name,record in (records(path.stem) if len(inner.parts) == 1 else {}).items():
-        cells = with_record(nb['cells'], json.loads(record.read_text(encoding='utf-8'))['cells'])
+        cells = with_record(plain, json.loads(record.read_text(encoding='utf-8'))['cells'])
         if name != path.stem:
             title = {'cell_type': 'markdown', 'id': 'title', 'metadata': {}, 'source': f"# {summary(path)[0]}: {name.removeprefix(path.stem)[1:].replace('_', ' ')}\n> The same notebook, one stage on."}
             first = ''.join(cells[0]['source'])
@@ -115,6 +119,8 @@ def write_notebook(path:Path, out:Path):
             (out/f'{name}.ipynb').write_text(json.dumps({**nb, 'cells': reader_cells(cells)}, ensure_ascii=False), encoding='utf-8')
         else: nb['cells'] = cells
     nb['cells'] = reader_cells(nb['cells'])
+    for c in nb['cells'] if path.stem in WIDGETS and len(inner.parts) == 1 else ():
+        if c['cell_type'] == 'code': c['metadata'] = {**c['metadata'], 'tags': [*c['metadata'].get('tags', []), 'hide-input']}
     target = out/inner
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(nb, ensure_ascii=False), encoding='utf-8')
@@ -335,7 +341,7 @@ def verdicts(results:Path) -> list[str]:
         text += f" ({', '.join(above)})" if above else ''
         text += f"; in {len(near)} more they stay within 5 % of it ({', '.join(near)})." if near else '.'
         table = ['| | ' + ' | '.join(keys) + ' |', '|---|' + '--:|'*len(keys), '| paper | ' + ' | '.join(f'{paper[k]:.2f}' for k in keys) + ' |',
-                 '| measured here | ' + ' | '.join(f'{mean(got[k]):.2f} ± {stdev(got[k]):.2f}' for k in keys) + ' |']
+                 '| measured here | ' + ' | '.join(f'{mean(got[k]):.2f}\u00a0±\u00a0{stdev(got[k]):.2f}' for k in keys) + ' |']
         out += [f'### {d}', f'<div class="verdict">\n\n{text}\n\n</div>', '\n'.join(table)]
     return out
 
@@ -343,12 +349,10 @@ def results_page() -> str:
     "Verdicts first, raw rows folded; rendered from results/ alone."
     from smfnet.scoring.record import render_results
     how = 'Mean ± standard deviation over images. Each fused image is stretched to [0, 1] first, as the paper\'s release does; larger is better in every column.'
-    other = dict(mif='[what came out on medical images](nbs/evidence/medical.ipynb)', ablation='[what the ablation says](nbs/evidence/ablation.ipynb)',
-                 detection='[whether fused images help machines](nbs/evidence/machines.ipynb)', segmentation='[whether fused images help machines](nbs/evidence/machines.ipynb)')
     others = []
     for p in sorted((ROOT/'results').glob('*.csv')):
         if p.stem == 'ivf': continue
-        others += [f'## {TITLES.get(p.stem, p.stem)}', *([f'Read {other[p.stem]}.'] if p.stem in other else []), folded('rows, as recorded', csv_table(p))]
+        others += [f'## {TITLES.get(p.stem, p.stem)}', *([f'What came out: [{summary(ROOT/f"nbs/{READ[p.stem]}.ipynb")[0]}](nbs/{READ[p.stem]}.ipynb).'] if p.stem in READ else []), folded('rows, as recorded', csv_table(p))]
     top = ['# Results', 'Every number is read from `results/` when this page is built; how they are made is in [evaluate](nbs/evaluate.ipynb). Which differences can be trusted, with pictures: [results, examined](nbs/evidence/results.ipynb).', '## Infrared and visible', how]
     return '\n\n'.join([*top, *verdicts(ROOT/'results'), folded('every method, both protocols', render_results()), *others])
 

@@ -8,7 +8,7 @@ root = Path(__file__).resolve().parent.parent
 package = root/'smfnet'
 ROOMS = ('core', 'data', 'network', 'losses', 'metrics', 'fusing', 'training', 'scoring', 'studies', 'companion')
 ORDER = {'': -1} | {r: i for i,r in enumerate(ROOMS)} # '' is the front door, of which only the version may be imported
-HEAVY = {'companion.panels'}   # the only one that needs an extra to be imported
+HEAVY = {'companion.panels', 'companion.tryit'} # those that need an extra to be imported
 MODULE_OF = dict(Pillow='PIL') # distribution -> what it is imported as, where that differs
 MAX_LINES, MAX_WIDTH, MAX_WIDE = 500, 120, 20
 

@@ -221,8 +221,8 @@ def _arrow(way:list, images:int) -> str:
 
 def _is_lit(n:Node, lit) -> bool:
     "Whether a part is meant: by its name, by one that it lies in or holds, or by a class that it is or holds."
-    if n.module is None or lit is None: return False
     if isinstance(lit, (tuple,list,set)): return any(_is_lit(n, o) for o in lit)
+    if n.module is None or lit is None: return n.name == lit
     if isinstance(lit, type): return any(isinstance(m, lit) for m in n.module.modules())
     return f'{n.name}.'.startswith(f'{lit}.') or f'{lit}.'.startswith(f'{n.name}.')
 
@@ -251,7 +251,7 @@ def figure2(
     ir:Tensor,      # infrared (1 1 h w) in [0, 1]
     vi:Tensor,      # visible luma (1 1 h w) in [0, 1]
     *,
-    lit=None,       # what this page is about: the name of a part ('encoder.detail'), a class (`MDTA`), or several
+    lit=None,       # what this page is about: a part ('encoder.detail'), an end ('fused'), a class (`MDTA`), or several
     stage:int=2,    # 1: reconstruct; 2: fuse
     opened:tuple=('encoder',), # parts whose children are shown in their place
 ) -> Drawing:       # to be the last value of a cell

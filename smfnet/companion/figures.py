@@ -6,6 +6,7 @@
 __all__ = ['find_patches', 'as_picture', 'visible_picture', 'show_fused', 'scene_files', 'job_row', 'job_scores', 'mean_scores']
 
 # %% ../../nbs/tools/figures.ipynb #c003
+import math
 from pathlib import Path
 import numpy as np
 from torch import Tensor
@@ -13,7 +14,7 @@ from ..data.images import read_image, write_image
 from ..data.colour import join_colour, luma
 from ..data.pairs import Pair, PairFiles
 from ..data.scenes.render import render_scene
-from ..metrics.paper import score
+from ..metrics.paper import METRICS, score
 from ..fusing.folders import Job
 
 # %% ../../nbs/tools/figures.ipynb #c006
@@ -102,13 +103,16 @@ def job_row(
 def job_scores(
     job:Job,  # fused or kept
 ) -> dict:    # metric -> value, see the page on metrics
-    "Score the written file against its sources; luma with luma."
+    "Score the written file against its sources, luma with luma; images too small for VIF have nan there."
     pair = job.read()
-    return score(luma(read_image(job.out)), pair.ir[0].numpy(), pair.vi[0].numpy())
+    names = [k for k in METRICS if k != 'VIF' or min(pair.size) >= 41]
+    got = score(luma(read_image(job.out)), pair.ir[0].numpy(), pair.vi[0].numpy(), names)
+    return {k: got.get(k, math.nan) for k in METRICS}
 
 def mean_scores(
     scores:list[dict], # metric -> value, of several pairs
 ) -> dict:             # metric -> mean; ValueError for an empty list
-    "Average each metric over the pairs."
+    "Average each metric over the pairs that have it."
     if not scores: raise ValueError('there are no scores to average')
-    return {k: float(np.mean([float(o[k]) for o in scores])) for k in scores[0]}
+    known = {k: [float(o[k]) for o in scores if not math.isnan(float(o[k]))] for k in scores[0]}
+    return {k: float(np.mean(v)) if v else math.nan for k,v in known.items()}

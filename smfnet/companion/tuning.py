@@ -90,7 +90,7 @@ def curve_png(
 ) -> bytes:             # PNG
     "The total and the three unweighted terms, each as `relative` sees it."
     from matplotlib.figure import Figure
-    fig = Figure(figsize=(5,2.6), dpi=80, layout='constrained')
+    fig = Figure(figsize=(5,2.6), dpi=160, layout='constrained')
     ax = fig.add_subplot()
     lines = (('total','total','#000000','-'), ('intensity','intensity','#999999','--'),
              ('grad','gradient','#009E73','-'), ('decomp','decomposition','#E69F00','-'))

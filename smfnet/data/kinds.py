@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from .colour import split_colour
 from .images import Raw, decode, read_image, resample, unit_range
+from .radiometric import read_thermal
 
 # %% ../../nbs/tools/kinds.ipynb #c005
 def _axes(
@@ -52,6 +53,7 @@ class Images:
     given:object  # what it was
     axes:str      # of what it was; of a file or a Pillow image 'h w' or 'h w c'
     note:str=''   # what was done to bring it onto the other image, see `register`
+    hint:str=''   # what the user should know of how it was read
     @property
     def batched(self) -> bool:
         "Whether a batch was given."
@@ -102,9 +104,12 @@ def as_images(
     *,
     stretch:tuple[float,float]|None=None, # percentiles that become 0 and 1, of each image for itself
     nodata:float|None=None,               # value that stands for a missing pixel; NaN always does
+    thermal:bool=False,                   # of a radiometric JPEG take the temperatures, see `read_thermal`
 ) -> Images:
     "Take an image, or a batch, of any kind; ValueError or TypeError where it is none."
-    if isinstance(x, (str,Path)): y = read_image(x, stretch, nodata)
+    hint = ''
+    if isinstance(x, (str,Path)) and thermal: y,hint = read_thermal(x, stretch, nodata)
+    elif isinstance(x, (str,Path)): y = read_image(x, stretch, nodata)
     elif isinstance(x, Image.Image): y = unit_range(decode(x), name, stretch, nodata)
     elif not isinstance(x, (np.ndarray,Tensor)):
         raise TypeError(f"{name} must be a path, a PIL image, a numpy array or a torch tensor, not {type(x).__name__}")
@@ -117,4 +122,4 @@ def as_images(
         one = lambda o, name: unit_range(Raw(o[...,0] if o.shape[-1] == 1 else o, full), name, stretch, nodata)
         names = [f'{name}[{k}]' for k in range(len(y))] if len(y) > 1 else [name]
         return Images(np.stack([one(o, n).reshape(o.shape) for o,n in zip(y, names)]), x, _axes(x, name))
-    return Images(y.reshape(1, *y.shape[:2], -1), x, 'h w' if y.ndim == 2 else 'h w c')
+    return Images(y.reshape(1, *y.shape[:2], -1), x, 'h w' if y.ndim == 2 else 'h w c', hint=hint)

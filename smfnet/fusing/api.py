@@ -7,7 +7,7 @@ __all__ = ['PRECISIONS', 'has_bf16', 'FuseOptions', 'fuse_batch', 'fuse_pair', '
            'as_network', 'fuse']
 
 # %% ../../nbs/tools/fusing.ipynb #c003
-import copy, errno
+import copy, errno, functools, warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 import numpy as np
@@ -21,6 +21,7 @@ from ..data.pairs import Pair, PairFiles
 from ..data.register import MODELS, register_pair
 from ..network.weights import is_network, load_model
 from ..metrics.paper import full_range
+from .hints import pair_hints
 from .memory import parse_memory, plan_memory
 from .streams import stream
 
@@ -149,20 +150,26 @@ def take_pair(
     ir,                                # infrared, of any kind, see `as_images`
     vi,                                # visible
     options:FuseOptions=FuseOptions(), # of which `stretch`, `nodata`, `resize` and `register` count
+    log=None,                          # function that is told what looks wrong, see `pair_hints`
 ) -> tuple[Images,Images]:             # in [0, 1], of one size and number
     "The one way in, for fusing and for scoring, from Python and from the commands."
-    a,b = as_images(ir, 'ir', stretch=options.stretch, nodata=options.nodata), as_images(vi, 'vi')
+    o = options
+    a,b = as_images(ir, 'ir', stretch=o.stretch, nodata=o.nodata, thermal=True), as_images(vi, 'vi')
     if len(a.x) != len(b.x): raise ValueError(f"ir holds {len(a.x)} images and vi holds {len(b.x)}")
-    if options.register is None: return match_sizes(a, b, options.resize)
-    done = [register_pair(x, y, options.register) for x,y in zip(a.x, b.x)]
-    return replace(a, x=np.stack([x for x,_ in done])[...,None], note='; '.join(said for _,said in done)), b
+    if o.register is None: placed = match_sizes(a, b, o.resize)
+    else:
+        done = [register_pair(x, y, o.register) for x,y in zip(a.x, b.x)]
+        placed = replace(a, x=np.stack([x for x,_ in done])[...,None], note='; '.join(said for _,said in done)), b
+    for hint in pair_hints(a, b, placed, stretch=o.stretch, resize=o.resize) if log else (): log(hint)
+    return placed
 
 def load_pair(
     files:PairFiles,                   # the two files
-    options:FuseOptions=FuseOptions(), # see `take_pair`
+    options:FuseOptions=FuseOptions(), # see `take_pair`, as `log`
+    log=None,
 ) -> Pair:                             # as the network takes it
     "Read a pair of files as the options say."
-    ir,vi = take_pair(files.ir, files.vi, options)
+    ir,vi = take_pair(files.ir, files.vi, options, log)
     chroma = vi.chroma()
     return Pair(ir.grey()[0], vi.grey()[0], files.name, None if chroma is None else chroma[0], ir.note)
 
@@ -187,7 +194,8 @@ def fuse(
     nodata:float|None=None,              # value of missing infrared pixels; NaN always is one
     register:str|None=None,              # 'shift', 'similarity' or 'homography': place ir on vi first, see `register`
 ):                                       # fused, of the same kind and size as `vi`
-    "Fuse one registered pair, or a batch of them."
-    a,b = take_pair(ir, vi, FuseOptions(precision, minmax, stretch, resize, max_memory, nodata, register=register))
+    "Fuse one pair, or a batch of them; what looks wrong with it is a warning, see `pair_hints`."
+    options = FuseOptions(precision, minmax, stretch, resize, max_memory, nodata, register=register)
+    a,b = take_pair(ir, vi, options, functools.partial(warnings.warn, stacklevel=3)) # the line that calls `fuse`
     how = dict(precision=precision, minmax=minmax, max_memory=max_memory)
     return b.answer(join_colour(fuse_batch(a.grey(), b.grey(), as_network(weights, device), **how), b.chroma()))

@@ -6,12 +6,13 @@
 __all__ = ['parse_stretch', 'main']
 
 # %% ../../nbs/tools/fuse_command.ipynb #c003
-import argparse, functools, signal, sys
+import argparse, functools, os, signal, sys
 from dataclasses import fields
 import torch
 from ..core.files import print_anything
 from ..data.images import WRITE_SUFFIXES
 from ..data.register import MODELS
+from ..core.devices import idle_threads
 from ..network.student import StudentNet
 from ..network.weights import load_model
 from .api import PRECISIONS, FuseOptions
@@ -20,6 +21,7 @@ from .memory import parse_memory
 from .onnx import any_size, export_onnx, need_onnx
 from .films import means_film
 from .video import fuse_video
+from .live import show_live
 
 # %% ../../nbs/tools/fuse_command.ipynb #c006
 _EXAMPLES = """examples:
@@ -32,6 +34,7 @@ _EXAMPLES = """examples:
   smfnet_fuse dji/ dji/ fused/             one folder with both, told apart by name (7_T.JPG and 7_V.JPG)
   smfnet_fuse t.tif v.tif f.tif --bits 16 --nodata -9999      maps: 16 bits, and place on the map kept
   smfnet_fuse ir.mp4 vi.mp4 fused.mp4      two films into one; two folders of frames make one with --fps 25
+  smfnet_fuse ir.mp4 vi.mp4 --live         look at them fused in a browser; also two cameras: 0 1, or rtsp://...
 
 Both images must show the same view, pixel on pixel, or be brought there by --register. The fused image has
 the size of the input and the colour of the visible image, and keeps its EXIF, GPS and GeoTIFF tags."""
@@ -59,6 +62,14 @@ def _value(
     try: return float(text)
     except ValueError: raise ValueError(f"it must be a number, such as -9999, not {text!r}") from None
 
+def _port(
+    text:str, # as it was typed
+) -> int:
+    "The number of a port."
+    if not text.isdecimal() or int(text) > 65535:
+        raise ValueError(f"a port is a number up to 65535, not {text!r}; the films stand before --live")
+    return int(text)
+
 def _usage(
     parse, # function of one text that raises a `ValueError`
 ):         # the same for `argparse`, which keeps the message only of an error of its own
@@ -75,7 +86,7 @@ def _make_parser() -> argparse.ArgumentParser:
     add = p.add_argument
     add('ir', help='infrared image or film, or a folder of images')
     add('vi', help='visible image or film, or a folder of images')
-    add('out', help='fused image (.png, .jpg, .tif, ...) or film (.mp4, ...), or a folder')
+    add('out', nargs='?', help='fused image (.png, .jpg, .tif, ...) or film (.mp4, ...), or a folder; none with --live')
     add('--skip-unmatched', action='store_true', help='pass over files without a partner (default: they are an error)')
     add('--weights', metavar='W',
         help='name of shipped weights, or a .safetensors or .pth file (default: ivf for images, fast for films)')
@@ -98,8 +109,8 @@ def _make_parser() -> argparse.ArgumentParser:
         help='keep fused images that were made with the same weights and options from files of the same content')
     add('--workers', type=_usage(_number), default=1, metavar='N', help='fuse N pairs at once (default: 1)')
     add('--threads', type=_usage(_number), metavar='N',
-        help='processor threads of all workers together; fewer leave cores to other programs '
-             '(default: as torch chooses)')
+        help='processor threads of all workers together. More threads than there are idle cores are slower than one: '
+             'they wait for each other (default: as many as cores are idle when the command starts, or OMP_NUM_THREADS)')
     add('--max-memory', type=_usage(parse_memory), metavar='SIZE',
         help='what feature maps may take at most, like 2G or 800M, beside the program itself; '
              'maps that need more wait on disk (default: half of what is free)')
@@ -112,6 +123,9 @@ def _make_parser() -> argparse.ArgumentParser:
     add('--fps', type=_usage(_value), metavar='N', help='frames a second of a film, where no file says it')
     add('--calm', type=_usage(_value), default=.5, metavar='SECONDS',
         help='time over which fast follows a change of the whole frame in a film; 0: at once (default: 0.5)')
+    add('--live', nargs='?', type=_usage(_port), const=8000, metavar='PORT',
+        help='show two films or cameras fused on a page of this computer, http://localhost:8000 unless another port is '
+             'given, and write nothing; over ssh: ssh -L 8000:localhost:8000. A camera is a number (Linux) or an address')
     add('--quiet', action='store_true', help='print errors only')
     return p
 
@@ -139,17 +153,22 @@ def _report(
     return int(n['failed'] > 0)
 
 # %% ../../nbs/tools/fuse_command.ipynb #c010
-_SLOW = 10 # s for a pair, from which on the fast weights are mentioned
+_SLOW = 10 # s of fusing, from which on the fast weights are mentioned
 
 def _run_film(
     a:argparse.Namespace, # from `_make_parser`
 ) -> int:                 # exit status
-    "Fuse two films, report."
+    "Fuse two films or show them, report."
     for name in ('minmax', 'nodata', 'register', 'compile', 'export_onnx', 'skip_unmatched'):
         if getattr(a, name): raise ValueError(f"--{name.replace('_', '-')} is not for films; leave it out")
-    r = fuse_video(a.ir, a.vi, a.out, weights=a.weights or 'fast', device=a.device, fps=a.fps, calm=a.calm,
-                   stretch=a.stretch, resize=a.resize, precision=a.precision, max_memory=a.max_memory, resume=a.resume,
-                   progress=not a.quiet and sys.stderr.isatty())
+    how = dict(weights=a.weights or 'fast', device=a.device, fps=a.fps, calm=a.calm, stretch=a.stretch, resize=a.resize,
+               precision=a.precision, max_memory=a.max_memory, progress=not a.quiet and sys.stderr.isatty())
+    if a.live is not None:
+        if a.out: raise ValueError(f"--live shows and writes nothing; leave {a.out} out, or --live")
+        n,s = show_live(a.ir, a.vi, port=a.live, say=functools.partial(print, flush=True), **how)
+        if not a.quiet: print(f"{n} frames shown in {s:.1f} s, {n/s if s else 0:.1f} a second")
+        return 0
+    r = fuse_video(a.ir, a.vi, a.out, resume=a.resume, **how)
     if a.quiet: return 0
     if r.left_out:
         print(f"smfnet_fuse: hint: one film is longer; its last {r.left_out} frames are left out", file=sys.stderr)
@@ -163,7 +182,7 @@ def _run_command(
     "Show the pairs, fuse them, report."
     if a.export_onnx: need_onnx()
     if a.threads: torch.set_num_threads(a.threads)
-    if means_film(a.ir, a.vi, a.out): return _run_film(a)
+    if a.live is not None or means_film(a.ir, a.vi, a.out): return _run_film(a)
     options = FuseOptions(**{f.name: getattr(a, f.name) for f in fields(FuseOptions)})
     log = functools.partial(print, 'smfnet_fuse: passed over:', file=sys.stderr)
     jobs = plan_jobs(a.ir, a.vi, a.out, options, skip_unmatched=a.skip_unmatched, log=log)
@@ -178,9 +197,9 @@ def _run_command(
         good_for = 'every size' if any_size(net) else f'{sizes[0][1]}×{sizes[0][0]} px'
         if not a.quiet: print(f"network for {good_for} written: {made}", flush=True)
     status, seconds = _report(jobs, a.quiet), [j.seconds for j in jobs if j.status == 'fused']
-    if not a.quiet and seconds and max(seconds) > _SLOW and not isinstance(net, StudentNet):
-        print(f"smfnet_fuse: hint: a pair took {max(seconds):.0f} s; --weights fast looks much the same and takes less "
-              "than a twentieth", file=sys.stderr)
+    if not a.quiet and sum(seconds) > _SLOW and not isinstance(net, StudentNet):
+        print(f"smfnet_fuse: hint: this took {sum(seconds):.0f} s; --weights fast looks much the same and takes less than "
+              "a twentieth", file=sys.stderr)
     return status
 
 def _stop(*_):
@@ -192,9 +211,13 @@ def main(
 ) -> int:                     # 0: every pair is fused; 1: an error, said in one line; 130: interrupted
     "The command `smfnet_fuse`."
     print_anything()
-    a = _make_parser().parse_args(argv)
+    parser = _make_parser()
+    a = parser.parse_args(argv)
+    if a.out is None and a.live is None: parser.error("where to? the fused image or film (out) is missing")
     try:
-        if argv is None: signal.signal(signal.SIGTERM, _stop)
+        if argv is None:
+            signal.signal(signal.SIGTERM, _stop)
+            if not a.threads and 'OMP_NUM_THREADS' not in os.environ: torch.set_num_threads(idle_threads())
         return _run_command(a)
     except (ValueError, OSError, MemoryError, ImportError) as e: message,status = reason(e), 1
     except KeyboardInterrupt:

@@ -21,7 +21,6 @@ from ..data.pairs import Pair, PairFiles, match_pairs
 from ..network.weights import weights_hash
 from .memory import memory_free, parse_memory, release_memory
 from .api import FuseOptions, as_network, fuse_pair, load_pair
-from .hints import pair_hints
 
 # %% ../../nbs/tools/folders.ipynb #c006
 @dataclass
@@ -146,8 +145,9 @@ def _run_job(
 ) -> None:
     "Read, look whether anything seems wrong, fuse, write; the target is written whole or not at all."
     start, o = time.perf_counter(), job.options
-    pair = job.read()
-    job.size, job.registered, job.hints = pair.size, pair.note, pair_hints(job.files, o, pair)
+    job.hints.clear()
+    pair = load_pair(job.files, o, job.hints.append)
+    job.size, job.registered = pair.size, pair.note
     fused = fuse_pair(pair, net, precision=o.precision, minmax=o.minmax, max_memory=max_memory)
     tags = read_tags(job.files.vi, moved=o.resize == 'vi')
     write_image(job.out, fused, _note(job, how), bits=o.bits, tags=tags)

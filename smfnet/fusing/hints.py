@@ -7,61 +7,93 @@ __all__ = ['FAINT', 'pair_hints']
 
 # %% ../../nbs/tools/hints.ipynb #c003
 import math
+from dataclasses import replace
+from pathlib import Path
 import numpy as np
-from ..data.images import image_size, open_image, read_image
-from ..data.pairs import Pair, PairFiles, modality
-from .api import FuseOptions
+from PIL import Image
+from ..data.images import open_image
+from ..data.kinds import Images
+from ..data.pairs import modality
 from .shift import shift_hint
 
 # %% ../../nbs/tools/hints.ipynb #c006
 FAINT = .1      # share of the full scale; an infrared image that spans less is reported
 _COLOURED = .05 # mean difference of the largest and smallest of r, g, b; what JPEG does to grey stays below .02
 _ASPECT = .02   # change of width over height that is reported
+_LOOKED = 8     # images of a batch
+
+def _called(
+    o:Images,  # one image or a batch
+    name:str,  # 'ir' or 'vi'
+    k:int,     # number in the batch
+) -> str:
+    "What a message calls an image: its file, or its argument."
+    return str(o.given) if isinstance(o.given, (str,Path)) else f'{name}[{k}]' if o.batched else name
 
 def _is_coloured(
-    path, # image file
+    x:np.ndarray, # (h w c)
 ) -> bool:
-    "Whether an image file shows colours, not only grey stored as colour."
-    with open_image(path) as im:
-        if im.mode in ('1', 'L', 'LA', 'I', 'F') or im.mode.startswith('I;16'): return False
-    x = read_image(path)
-    return x.ndim == 3 and float(np.ptp(x, axis=-1).mean()) > _COLOURED
+    "Whether an image shows colours, not only grey stored as colour."
+    return x.shape[-1] == 3 and float(np.ptp(x, axis=-1).mean()) > _COLOURED
+
+def _is_deep(
+    given, # what an image was given as
+) -> bool:
+    "Whether it has 16 bits."
+    if isinstance(given, (str,Path)):
+        with open_image(given) as im: return im.mode.startswith('I')
+    if isinstance(given, Image.Image): return given.mode.startswith('I')
+    return str(given.dtype).endswith('uint16')
 
 def _range_hints(
-    files:PairFiles,     # see `pair_hints`, as the next two
-    options:FuseOptions,
-    pair:Pair,
+    given,        # what the infrared was given as
+    x:np.ndarray, # (h w), read without a stretch
+    called:str,   # its name in the message
 ) -> list[str]:
     "Whether the infrared fills its scale."
-    spread = "stretch=(1, 99) (--stretch 1,99) would spread it"
-    span, peak = float(pair.ir.max() - pair.ir.min()), float(pair.ir.max())
-    if options.stretch or span == 0: return []
-    if span < FAINT: return [f"{files.ir} spans {100*span:.1f} % of its scale; {spread}"]
-    with open_image(files.ir) as im: deep = im.mode.startswith('I')
-    if not deep or peak*65535 >= 2**14: return []
-    return [f"{files.ir} holds 14-bit values in a 16-bit file (the largest is {peak*65535:.0f}); {spread}"]
+    spread, span, peak = "stretch=(1, 99) (--stretch 1,99) would spread it", float(np.ptp(x)), float(x.max())
+    if span == 0: return []
+    if span < FAINT: return [f"{called} spans {100*span:.1f} % of its scale; {spread}"]
+    if peak*65535 >= 2**14 or not _is_deep(given): return []
+    return [f"{called} holds 14-bit values in a 16-bit file (the largest is {peak*65535:.0f}); {spread}"]
+
+# %% ../../nbs/tools/hints.ipynb #c007
+def _kind_hints(
+    ir:Images, # see `pair_hints`, as the next one
+    vi:Images,
+    k:int,     # number in the batch
+) -> list[str]:
+    "Whether the infrared looks like one."
+    a,b = _called(ir, 'ir', k), _called(vi, 'vi', k)
+    files = all(isinstance(o.given, (str,Path)) for o in (ir, vi))
+    named = files and (modality(Path(a).stem), modality(Path(b).stem)) == ('vi','ir')
+    coloured = _is_coloured(ir.x[k])
+    if named or (coloured and not _is_coloured(vi.x[k])):
+        why = "by their names" if named else "the infrared has colour and the visible has none"
+        return [f"{a} and {b} look swapped: {why}"]
+    if coloured and not ir.hint:
+        return [f"{a} is in colour: a palette such as iron or rainbow is no temperature; save it in white-hot grey"]
+    return []
 
 def pair_hints(
-    files:PairFiles,                   # the two files
-    options:FuseOptions=FuseOptions(), # how they were read
-    pair:Pair|None=None,               # what was read; None: names, sizes and colours alone are looked at
-) -> list[str]:                        # one sentence for each thing that looks wrong
+    ir:Images,              # infrared (or a batch) as it was read, see `as_images`
+    vi:Images,              # visible, of the same number
+    placed:tuple[Images,Images]|None=None, # both as they are fused: resampled or registered; None: as they were read
+    *,
+    stretch:tuple[float,float]|None=None,  # percentiles that the infrared was read with
+    resize:str|None=None,   # 'ir' or 'vi': what is resampled
+) -> list[str]:             # one sentence for each thing that looks wrong
     "What looks wrong with a pair."
-    ir, vi, out = files.ir, files.vi, []
-    named = (modality(ir.stem), modality(vi.stem)) == ('vi','ir')
-    coloured = _is_coloured(ir)
-    if named or (coloured and not _is_coloured(vi)):
-        why = "by their names" if named else "the infrared has colour and the visible has none"
-        out.append(f"{ir} and {vi} look swapped: {why}")
-    elif coloured:
-        out.append(f"{ir} is in colour: a palette such as iron or rainbow is no temperature; save it in white-hot grey")
-    (a,b),(c,d) = image_size(ir), image_size(vi)
-    if options.resize and abs(math.log(b*c/(a*d))) > _ASPECT:
-        out.append(f"resize changes the shape of an image: {ir} is {b}×{a} px and {vi} is {d}×{c} px, so they do not "
-                   "show the same view; cut them to the same view first")
-    if pair is None: return out
-    out += _range_hints(files, options, pair)
-    if shift := shift_hint(pair.ir[0].numpy(), pair.vi[0].numpy()):
-        out.append(f"{files.name}: vi seems to be moved by {shift[1]:+d} px to the right and {shift[0]:+d} px down "
-                   "against ir; edges will look double")
+    ir, vi, *placed = (replace(o, x=o.x[:_LOOKED]) for o in (ir, vi, *(placed or (ir, vi))))
+    (a,b),(c,d), out = ir.size, vi.size, [ir.hint] if ir.hint else []
+    if resize and abs(math.log(b*c/(a*d))) > _ASPECT:
+        out.append(f"resize changes the shape of an image: {_called(ir, 'ir', 0)} is {b}×{a} px and "
+                   f"{_called(vi, 'vi', 0)} is {d}×{c} px, so they do not show the same view; cut them to it first")
+    for k,(x,y) in enumerate(zip(*(o.grey()[:,0].numpy() for o in placed))):
+        here, names = _kind_hints(ir, vi, k), [_called(o, n, k) for o,n in ((ir,'ir'), (vi,'vi'))]
+        if not stretch and not ir.hint: here += _range_hints(ir.given, ir.grey()[k,0].numpy(), names[0])
+        if x.shape == y.shape and (shift := shift_hint(x, y)):
+            here.append(f"{names[1]} seems to be moved by {shift[1]:+d} px to the right and {shift[0]:+d} px down "
+                        f"against {names[0]}; edges will look double")
+        if here: return out + here
     return out

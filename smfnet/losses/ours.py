@@ -87,7 +87,7 @@ LOSS_PRESETS = dict(
     printed = LossWeights(),                       # Sec. 3.1
     swapped = LossWeights(alpha4=2., alpha5=10.),  # as in the release (D-18)
     # what the weights `ivf` are trained with
-    picture = OurLossWeights(alpha4=2., alpha5=1.2, edges='signed', structure=.2))
+    picture = OurLossWeights(alpha4=2., alpha5=.8, edges='signed', structure=.25))
 
 def named_loss_weights(
     spec:str|dict|LossWeights='printed', # a name in `LOSS_PRESETS`, fields that differ, or weights

@@ -10,7 +10,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from .paper import Triple, _filter_valid, _gaussian_taps, as_triple
+from .images import Triple, _filter_valid, _gaussian_taps, _joint_histogram, as_triple
 
 # %% ../../nbs/tools/more_metrics.ipynb #c006
 def CE(
@@ -19,14 +19,11 @@ def CE(
 ):                    # float or (b,), bits, about 0 or more, lower is better
     "Cross entropy between the histograms of sources and fused image (doi 10.1016/j.biosystemseng.2009.02.009)."
     t = as_triple(fused, ir, vi, 'CE')
-    p,a,b = (_histogram(o) for o in (t.fused, t.ir, t.vi))
-    shared = lambda s: torch.where((s > 0) & (p > 0), s*(s/p).log2(), 0).sum(1)
-    return t.give((shared(a) + shared(b))/2)
-
-def _histogram(
-    x:Tensor, # (b h w) grey levels
-) -> Tensor:  # (b 256) shares
-    return torch.stack([torch.bincount(o, minlength=256) for o in x.flatten(1).long()]).double() / x[0].numel()
+    def shared(source):
+        joint = _joint_histogram(t, source)/t.fused[0].numel()
+        p,s = joint.sum(2), joint.sum(1)
+        return torch.where((s > 0) & (p > 0), s*(s/p).log2(), 0).sum(1)
+    return t.give((shared('ir') + shared('vi'))/2)
 
 # %% ../../nbs/tools/more_metrics.ipynb #c010
 def EI(
@@ -106,15 +103,17 @@ def MS_SSIM(
 def _ms_ssim_image(
     x:Tensor, # (3 h w): fused, ir, vi as grey levels
 ) -> Tensor:  # (2,): MS-SSIM with ir, with vi
-    "MS-SSIM of one fused image with both sources."
-    taps, out = _gaussian_taps(11, 1.5, x.device), 1
+    "MS-SSIM of one fused image with both sources, in float32 around the mean levels."
+    level, taps, out = x.mean((1,2), keepdim=True), _gaussian_taps(11, 1.5, x.device).float(), 1
+    x = (x - level).float()
     for i,w in enumerate(_SCALE_WEIGHTS):
         if i: x = F.avg_pool2d(x, 2)
         m = _filter_valid(torch.cat([x, x*x, x[:1]*x[1:]]), taps)
-        mean, var, cov = m[:3], m[3:6] - m[:3]**2, m[6:] - m[:1]*m[1:3]
-        term = (2*cov + _C2)/(var[:1] + var[1:] + _C2)
-        if i == 4: term = term.mean((1,2)) * ((2*m[:1]*m[1:3] + _C1)/(mean[:1]**2 + mean[1:]**2 + _C1)).mean((1,2))
-        else: term = term.mean((1,2))
+        var, cov = m[3:6] - m[:3]**2, m[6:] - m[:1]*m[1:3]
+        term = ((2*cov + _C2)/(var[:1] + var[1:] + _C2)).mean((1,2), dtype=torch.float64)
+        if i == 4:
+            mean = m[:3] + level
+            term = term * ((2*mean[:1]*mean[1:] + _C1)/(mean[:1]**2 + mean[1:]**2 + _C1)).mean((1,2))
         out = out * term.clamp_min(0)**w
     return out
 
@@ -125,7 +124,7 @@ def Nabf(
     fused,            # fused image(s) in [0, 1] or uint8; or a `Triple`
     ir=None, vi=None, # sources, same size
 ):                    # float or (b,), 0 … 1, lower is better
-    "Edges of the fused image that neither source has (doi 10.1007/s11760-012-0361-x)."
+    "Edges of the fused image that neither source has (Kumar, Signal Image Video Process. 7, 2013)."
     t = as_triple(fused, ir, vi, 'Nabf')
     f,*sources = (_strength_angle(t, k) for k in ('fused', 'ir', 'vi'))
     new = (f[0] > sources[0][0]) & (f[0] > sources[1][0])

@@ -11,73 +11,71 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from .more import _C1, _C2, _edges
-from .paper import Triple, _filter_valid, as_triple
+from .images import Triple, _filter_valid, as_triple
 
 # %% ../../nbs/tools/window_metrics.ipynb #c006
-def _staircase(
-    p:Tensor, # (9 n) probabilities
-    q:Tensor, # (9 n)
-) -> tuple[Tensor,Tensor,Tensor]: # the 17 steps: mass of a cell, product p·q of it (17 n); expectation of i·j, (n)
-    "The coupling of two distributions with the largest covariance: both are filled up from the left."
-    P,Q,n = p.cumsum(0), q.cumsum(0), p.shape[1]
-    P[-1] = Q[-1] = 1
-    i = torch.zeros(1, n, dtype=torch.long, device=p.device); j = i.clone()
-    mass, both = p.new_empty(17, n), p.new_empty(17, n)
-    mean, done = p.new_zeros(n), p.new_zeros(n)
-    for k in range(17):
-        a,b = P.gather(0, i)[0], Q.gather(0, j)[0]
-        end = torch.minimum(a, b)
-        torch.sub(end, done, out=mass[k])
-        torch.mul(p.gather(0, i)[0], q.gather(0, j)[0], out=both[k])
-        mean.addcmul_(mass[k], (i[0]*j[0]).float())
-        done = end
-        i.add_(a <= b).clamp_max_(8); j.add_(b <= a).clamp_max_(8)
-    return mass, both, mean
-
-# %% ../../nbs/tools/window_metrics.ipynb #c007
-def _shared_information(
-    p:Tensor, # (9 n) windows of the fused image as probabilities
-    q:Tensor, # (9 n) windows of a source
-) -> Tensor:  # (n), 0 … 1
-    "Mutual information of windows over the mean of their entropies."
-    at = torch.arange(9, device=p.device, dtype=p.dtype)[:,None]
-    spread = lambda r,m: ((at*at*r).sum(0) - m*m).clamp_min(0)
-    H = -(_xlogx(p) + _xlogx(q)).sum(0)
-    dp,dq = p - 1/9, q - 1/9
-    c = (dp*dq).sum(0)/((dp*dp).sum(0)*(dq*dq).sum(0)).sqrt().clamp_min(1e-12)
-    q = torch.where(c < 0, q.flip(0), q)           # the smallest covariance is the largest one with a mirrored window
-    mass, both, mean = _staircase(p, q)
-    mp,mq = (at*p).sum(0), (at*q).sum(0)
-    most = (mean - mp*mq)/(spread(p, mp)*spread(q, mq)).sqrt().clamp_min(1e-12)
-    phi = torch.where(most > 1e-6, c.abs()/most.clamp_min(1e-6), 0).clamp(0, 1)
-    apart = (1 - phi)*both
-    cells = _xlogx(apart).sub_(_xlogx(mass.clamp_min_(0).mul_(phi).add_(apart)))
-    joint = (1 - phi)*H - _xlogx(1 - phi) + cells.sum(0)
-    return torch.where(H > 1e-9, 2*(H - joint)/H.clamp_min(1e-9), 0)
-
-def _xlogx(x): return (x + 1e-30).log_().mul_(x) # faster than torch.xlogy
-
-# %% ../../nbs/tools/window_metrics.ipynb #c008
 def _windows(
     x:Tensor, # (h w)
 ) -> Tensor:  # (9 n), each window in column order
     h,w = x.shape
     return torch.stack([x[dy:h-2+dy, dx:w-2+dx].flatten() for dx in range(3) for dy in range(3)])
 
+def _xlogx(x): return (x + 1e-30).log_().mul_(x) # faster than torch.xlogy
+
+class _Probabilities:
+    "Windows as probabilities of nine positions: less their minimum, over their sum; 1/9 where all nine are equal."
+    def __init__(self,
+        x:Tensor): # (9 n)
+        p = x - x.amin(0)
+        total = p.sum(0)
+        self.flat = total == 0
+        p.div_(total.clamp_min_(1e-30)).add_(self.flat*(1/9))
+        at = torch.arange(-4, 5, device=x.device, dtype=x.dtype)
+        rows = torch.cat([torch.ones(10, 9, device=x.device).tril(-1), at[None], at[None]**2]) @ p
+        self.p, self.entropy, self.centred = p, -_xlogx(p).sum(0), p - 1/9
+        self.cumulative = rows[:10]                    # (10 n), from 0 to 1
+        self.variance = (rows[11] - rows[10]**2).clamp_min_(0) # of the position
+        self.power = self.centred.square().sum(0)
+    def mirrored(self,
+        where:Tensor): # (n) bool
+        "Probabilities and cumulative sums, those of the windows `where` in reverse order."
+        turn = lambda x, y: torch.addcmul(x, y.sub_(x), where.float())
+        return turn(self.p, self.p.flip(0)), turn(self.cumulative, 1 - self.cumulative.flip(0))
+
+# %% ../../nbs/tools/window_metrics.ipynb #c007
+def _shared_information(
+    a:_Probabilities, # windows of the fused image
+    b:_Probabilities, # windows of a source
+) -> Tensor:          # (n), 0 … 1
+    "Mutual information of windows over the mean of their entropies."
+    c = (a.centred*b.centred).sum(0)/(a.power*b.power).sqrt_().clamp_min_(1e-12)
+    q,Q = b.mirrored(c < 0) # the smallest covariance is the largest one with a mirrored window
+    P, largest = a.cumulative, torch.zeros_like(q)
+    for i in range(1, 9): largest += torch.minimum(P[i], Q[1:]).addcmul_(P[i], Q[1:], value=-1) # covariance of U
+    most = largest.sum(0)/(a.variance*b.variance).sqrt_().clamp_min_(1e-12)
+    phi = torch.where(most > 1e-6, c.abs()/most.clamp_min(1e-6), 0).clamp_(0, 1)
+    P,Q = phi*P, phi*Q
+    p, apart, joint = a.p.clamp_min(1e-12), q.mul_(1 - phi).clamp_min_(1e-12), torch.zeros_like(q)
+    for i in range(9):
+        J = torch.minimum(P[i+1], Q[1:]).sub_(torch.maximum(P[i], Q[:9])).clamp_min_(0).addcmul_(p[i], apart)
+        joint.addcmul_(J.log(), J)
+    H = a.entropy + b.entropy
+    return torch.where(H > 1e-9, 2*(H + joint.sum(0))/H.clamp_min(1e-9), 0)
+
 def _fmi_image(
     f:Tensor,        # (h w) feature of the fused image
     *sources:Tensor, # the same of each source
-    chunk:int=2**16, # windows at once; a matter of speed only
+    chunk:int=2**15, # windows at once; a matter of speed only
 ) -> Tensor:         # mean over windows and sources
     "FMI of one image."
-    f, total = _windows(f), 0
-    pdf = lambda o: torch.where((o := o - o.amin(0)).amax(0) > 0, o, 1)
-    norm = lambda o: (o := pdf(o))/o.sum(0)
-    for s in map(_windows, sources):
-        for a,b in zip(f.split(chunk, 1), s.split(chunk, 1)):
-            same = (a == b).all(0)
-            total = total + torch.where(same, 1, _shared_information(norm(a), norm(b))).sum(dtype=torch.float64)
-    return total/(len(sources)*f.shape[1])
+    parts, total = [_windows(x).split(chunk, 1) for x in (f, *sources)], 0
+    for x,*others in zip(*parts):
+        a = _Probabilities(x)
+        for y in others:
+            b = _Probabilities(y)
+            same = a.flat & b.flat & (x[0] == y[0]) # the formula has 1 for all other equal windows
+            total = total + torch.where(same, 1, _shared_information(a, b)).sum(dtype=torch.float64)
+    return total/(len(sources)*sum(o.shape[1] for o in parts[0]))
 
 def FMI_pixel(
     fused,            # fused image(s) in [0, 1] or uint8; or a `Triple`
@@ -96,7 +94,7 @@ def FMI_gradient(
     slope = lambda o: torch.gradient(o.float(), dim=1)[0]
     return t.give(torch.stack([_fmi_image(*map(slope, x)) for x in zip(t.fused, t.ir, t.vi)]))
 
-# %% ../../nbs/tools/window_metrics.ipynb #c012
+# %% ../../nbs/tools/window_metrics.ipynb #c011
 def _box_sums(
     x:Tensor, # (m h w)
     size:int, # side of the window: 7 or 8
@@ -112,14 +110,14 @@ def _moments(
     t:Triple,         # images
     size:int,         # side of the window
     edges:bool=False, # of the Sobel magnitudes instead of the images
-) -> tuple[Tensor,Tensor,Tensor]: # means, variances (3 b h' w') of fused, ir, vi; covariances f-ir, f-vi, ir-vi
+) -> list[Tensor]: # float32: means, variances (3 b h' w') of fused, ir, vi; covariances f-ir, f-vi, ir-vi
     "Statistics of all windows, computed once."
-    def make():
-        x = torch.stack([_edges(t, k)[0].double() if edges else getattr(t, k) for k in ('fused','ir','vi')])
+    def make(): # sums of whole numbers up to 8²·255² are exact in float32; of magnitudes they are not
+        x = torch.stack([_edges(t, k)[0].double() if edges else getattr(t, k).float() for k in ('fused','ir','vi')])
         pairs = torch.stack([x[0]*x[1], x[0]*x[2], x[1]*x[2]])
         if size == 7: x,pairs = (F.pad(o, (0,1,0,1)) for o in (x,pairs)) # one more row and column for the difference
-        s = _box_sums(torch.cat([x, x*x, pairs]).flatten(0,1), size).unflatten(0, (9,-1)) / size**2
-        return s[:3], (s[3:6] - s[:3]**2).clamp_min(0), s[6:] - s[[0,0,1]]*s[[1,2,2]]
+        s = _box_sums(torch.cat([x, x*x, pairs]).flatten(0,1), size).unflatten(0, (9,-1)).double().div_(size**2)
+        return [o.float() for o in (s[:3], (s[3:6] - s[:3]**2).clamp_min_(0), s[6:] - s[[0,0,1]]*s[[1,2,2]])]
     return t.once(('moments', size, edges), make)
 
 def _index(mx, my, vx, vy, cov): # means, variances, covariance of windows
@@ -132,7 +130,7 @@ def _share(a, b): # two saliencies, 0 or more
     "The part of `a` in the sum; one half if both are 0."
     return torch.where(a + b > 1e-9, a/(a + b).clamp_min(1e-9), .5)
 
-# %% ../../nbs/tools/window_metrics.ipynb #c013
+# %% ../../nbs/tools/window_metrics.ipynb #c012
 def _weighted_similarity(
     t:Triple,         # images
     edges:bool=False, # of their Sobel magnitudes
@@ -141,8 +139,8 @@ def _weighted_similarity(
     m,v,c = _moments(t, 8, edges)
     share, weight = _share(v[1], v[2]), torch.maximum(v[1], v[2])
     q = share*_index(m[1], m[0], v[1], v[0], c[0]) + (1 - share)*_index(m[2], m[0], v[2], v[0], c[1])
-    total = weight.sum((1,2))
-    return torch.where(total > 1e-9, (weight*q).sum((1,2))/total.clamp_min(1e-9), q.mean((1,2)))
+    total, mean = weight.sum((1,2), dtype=torch.float64), q.mean((1,2), dtype=torch.float64)
+    return torch.where(total > 1e-9, (weight*q).sum((1,2), dtype=torch.float64)/total.clamp_min(1e-9), mean)
 
 def Qw(
     fused,            # fused image(s) in [0, 1] or uint8; or a `Triple`
@@ -170,20 +168,21 @@ def Qc(
     both = c[0] + c[1]
     share = torch.where(both.abs() > 1e-9, c[0]/torch.where(both.abs() > 1e-9, both, 1), .5).clamp(0, 1)
     q = share*_index(m[1], m[0], v[1], v[0], c[0]) + (1 - share)*_index(m[2], m[0], v[2], v[0], c[1])
-    return t.give(q.mean((1,2)))
+    return t.give(q.mean((1,2), dtype=torch.float64))
 
 def Qy(
     fused,            # fused image(s) in [0, 1] or uint8; or a `Triple`
     ir=None, vi=None, # sources, same size
 ):                    # float or (b,), -1 … 1, higher is better
-    "SSIM with both sources where they are alike, with the better one elsewhere (doi 10.1016/j.inffus.2006.09.001)."
+    "SSIM with both sources where they are alike, else with the better one (Yang et al., Inf. Fusion 9, 2008)."
     t = as_triple(fused, ir, vi, 'Qy', least=7)
     m,v,c = _moments(t, 7)
     ssim = lambda x,y,cov: ((2*m[x]*m[y] + _C1)*(2*cov + _C2))/((m[x]**2 + m[y]**2 + _C1)*(v[x] + v[y] + _C2))
     a,b,share = ssim(0, 1, c[0]), ssim(0, 2, c[1]), _share(v[1], v[2])
-    return t.give(torch.where(ssim(1, 2, c[2]) >= .75, share*a + (1 - share)*b, torch.maximum(a, b)).mean((1,2)))
+    both = torch.where(ssim(1, 2, c[2]) >= .75, share*a + (1 - share)*b, torch.maximum(a, b))
+    return t.give(both.mean((1,2), dtype=torch.float64))
 
-# %% ../../nbs/tools/window_metrics.ipynb #c017
+# %% ../../nbs/tools/window_metrics.ipynb #c016
 def _stretched(
     t:Triple,       # images
 ) -> list[Tensor]:  # fused, ir, vi (b h w): whole grey levels, each image from 0 to 255; a constant one as it is
@@ -207,7 +206,7 @@ def Qcv(
     fused,            # fused image(s) in [0, 1] or uint8; or a `Triple`
     ir=None, vi=None, # sources, same size
 ):                    # float or (b,), squared grey levels, 0 or more, lower is better
-    "Visible difference from the sources where they are salient (Chen-Varshney, doi 10.1016/j.inffus.2005.10.001)."
+    "Visible difference from the sources where they are salient (Chen & Varshney, Inf. Fusion 8, 2007)."
     t = as_triple(fused, ir, vi, 'Qcv')
     f,*sources = _stretched(t)
     r, pad = _periods(f)/4, [o for n in (f.shape[2], f.shape[1]) for o in (0, -n % 16)]
@@ -228,12 +227,12 @@ def _zero_edges(
     dx,dy = p[...,2:] - p[...,:-2], p[:,2:] - p[:,:-2]
     return torch.hypot(dx[:,:-2] + 2*dx[:,1:-1] + dx[:,2:], dy[...,:-2] + 2*dy[...,1:-1] + dy[...,2:])
 
-# %% ../../nbs/tools/window_metrics.ipynb #c018
+# %% ../../nbs/tools/window_metrics.ipynb #c017
 def Qcb(
     fused,            # fused image(s) in [0, 1] or uint8; or a `Triple`
     ir=None, vi=None, # sources, same size
 ):                    # float or (b,), 0 … 1, higher is better
-    "Preserved contrast, as the eye sees it (Chen-Blum, doi 10.1016/j.imavis.2007.12.002)."
+    "Preserved contrast, as the eye sees it (Chen & Blum, Image Vis. Comput. 27, 2009)."
     t = as_triple(fused, ir, vi, 'Qcb')
     r = _periods(t.fused)/15
     seen = torch.exp(-(r/15.387)**2) - .7622*torch.exp(-(r/1.3456)**2)
@@ -253,5 +252,5 @@ def _masked_contrast(
     C = torch.where(wide.abs() > 1e-9, fine/torch.where(wide.abs() > 1e-9, wide, 1) - 1, 0).abs()
     return C**3/(C*C + 1e-4)
 
-# %% ../../nbs/tools/window_metrics.ipynb #c022
+# %% ../../nbs/tools/window_metrics.ipynb #c021
 WINDOW_METRICS = dict(FMI_pixel=FMI_pixel, FMI_gradient=FMI_gradient, Qw=Qw, Qe=Qe, Qc=Qc, Qy=Qy, Qcv=Qcv, Qcb=Qcb)

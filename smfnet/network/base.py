@@ -9,7 +9,7 @@ __all__ = ['BFEBlock', 'BFE']
 from torch import Tensor, nn
 from .blocks import TransformerBlock, depthwise, pointwise
 
-# %% ../../nbs/paper/04_base.ipynb #c010
+# %% ../../nbs/paper/04_base.ipynb #c009
 class BFEBlock(nn.Module):
     "L transformer layers, a convolutional tail, and the residual around both (Eqs. 9-10; ledger D-07)."
     def __init__(self,
@@ -28,7 +28,7 @@ class BFEBlock(nn.Module):
         y = self.layers(x)                                   # Eq. 9
         return y if self.conv is None else self.conv(y) + x  # Eq. 10
 
-# %% ../../nbs/paper/04_base.ipynb #c013
+# %% ../../nbs/paper/04_base.ipynb #c011
 class BFE(nn.Sequential):
     "Base feature extraction: a stack of residual transformer blocks (Eqs. 9-10)."
     def __init__(self,

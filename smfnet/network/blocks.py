@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-# %% ../../nbs/paper/02_blocks.ipynb #c010
+# %% ../../nbs/paper/02_blocks.ipynb #c009
 def pointwise(
     cin:int,         # input channels
     cout:int,        # output channels
@@ -29,7 +29,7 @@ def depthwise(
     "3×3 depthwise convolution: sees neighbours, does not mix channels."
     return nn.Conv2d(dim, dim, 3, padding=dilation, dilation=dilation, groups=dim, bias=bias)
 
-# %% ../../nbs/paper/02_blocks.ipynb #c013
+# %% ../../nbs/paper/02_blocks.ipynb #c011
 class LayerNorm2d(nn.Module):
     "Layer norm over the channels of each pixel, with a learned gain and offset."
     def __init__(self,
@@ -46,7 +46,7 @@ class LayerNorm2d(nn.Module):
         x = F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
         return rearrange(x, 'b h w c -> b c h w')
 
-# %% ../../nbs/paper/02_blocks.ipynb #c020
+# %% ../../nbs/paper/02_blocks.ipynb #c017
 def channel_map(
     q:Tensor,    # queries (b c h w)
     k:Tensor,    # keys (b c h w)
@@ -57,7 +57,7 @@ def channel_map(
     q,k = (F.normalize(o, dim=-1, eps=1e-6) for o in (q,k))
     return (q @ k.mT / log_T.exp().reshape(-1,1,1)).softmax(-1)
 
-# %% ../../nbs/paper/02_blocks.ipynb #c023
+# %% ../../nbs/paper/02_blocks.ipynb #c019
 def attend(
     q:Tensor,    # queries (b c h w)
     k:Tensor,    # keys (b c h w)
@@ -69,7 +69,7 @@ def attend(
     v, h = rearrange(v, 'b (head c) h w -> b head c (h w)', head=len(log_T)), v.shape[-2]
     return rearrange(A @ v, 'b head c (h w) -> b (head c) h w', h=h)
 
-# %% ../../nbs/paper/02_blocks.ipynb #c031
+# %% ../../nbs/paper/02_blocks.ipynb #c026
 class MDTA(nn.Module):
     "Multi-Dconv head transposed attention: self attention between channels, linear in pixels (Sec. 2.2.2)."
     def __init__(self,
@@ -86,7 +86,7 @@ class MDTA(nn.Module):
         q,k,v = self.qkv(x).chunk(3, dim=1)
         return self.proj(attend(q, k, v, self.log_T))
 
-# %% ../../nbs/paper/02_blocks.ipynb #c039
+# %% ../../nbs/paper/02_blocks.ipynb #c033
 class LeFF(nn.Module):
     "Locally-enhanced feed-forward network: a depthwise convolution between two pointwise ones (Sec. 2.2.2; D-08)."
     def __init__(self,
@@ -100,7 +100,7 @@ class LeFF(nn.Module):
     ) -> Tensor:  # (b c h w)
         return self.down(F.gelu(self.local(F.gelu(self.up(x)))))
 
-# %% ../../nbs/paper/02_blocks.ipynb #c044
+# %% ../../nbs/paper/02_blocks.ipynb #c037
 class TransformerBlock(nn.Module):
     "LayerNorm-MDTA and LayerNorm-LeFF, each with a residual (Sec. 2.2.2, Fig. 2)."
     def __init__(self,
@@ -116,7 +116,7 @@ class TransformerBlock(nn.Module):
         x = x + self.attn(self.norm1(x))
         return x + self.ffn(self.norm2(x))
 
-# %% ../../nbs/paper/02_blocks.ipynb #c054
+# %% ../../nbs/paper/02_blocks.ipynb #c050
 class BRB(nn.Module):
     "Bottleneck residual block: pointwise up, depthwise, pointwise down, plus the input (Fig. 2)."
     def __init__(self,
@@ -131,7 +131,7 @@ class BRB(nn.Module):
     ) -> Tensor:  # (b c h w)
         return x + self.body(x)
 
-# %% ../../nbs/paper/02_blocks.ipynb #c059
+# %% ../../nbs/paper/02_blocks.ipynb #c054
 class Sobel(nn.Module):
     "Sobel derivatives of every channel, as fixed depthwise filters; borders repeat the edge pixel."
     def __init__(self):
@@ -146,7 +146,7 @@ class Sobel(nn.Module):
         k = self.kernel.to(x.dtype)
         return tuple(F.conv2d(x, k[i:i+1].expand(c,1,3,3), groups=c) for i in range(2))
 
-# %% ../../nbs/paper/02_blocks.ipynb #c063
+# %% ../../nbs/paper/02_blocks.ipynb #c057
 class GRDB(nn.Module):
     "Gradient residual dense block: a dense block, plus the pointwise-mixed Sobel magnitude of its input (Fig. 2)."
     def __init__(self,

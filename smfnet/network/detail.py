@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from .blocks import BRB, GRDB, LayerNorm2d, attend, depthwise, pointwise
 
-# %% ../../nbs/paper/03_detail.ipynb #c010
+# %% ../../nbs/paper/03_detail.ipynb #c009
 class CrossMDTA(nn.Module):
     "Channel attention: one half of the features asks (Q), the other answers (K, V) (Eqs. 1-4; D-01 to D-03)."
     def __init__(self,
@@ -33,7 +33,7 @@ class CrossMDTA(nn.Module):
         F2 = self.proj2(attend(Q1, K2, V2, self.log_T2))  # Eq. 2, 4
         return F1, F2
 
-# %% ../../nbs/paper/03_detail.ipynb #c018
+# %% ../../nbs/paper/03_detail.ipynb #c016
 def soft_clamp(
     s:Tensor,       # any real
     c:float=2.,     # bound of the log-scale; our choice, as in couplings for image hiding
@@ -41,7 +41,7 @@ def soft_clamp(
     "Bounded log-scale of an affine coupling: α(s) = 2c(σ(s) - ½) (Eqs. 5, 7-8; ledger D-05)."
     return 2*c*(torch.sigmoid(s) - 0.5)
 
-# %% ../../nbs/paper/03_detail.ipynb #c023
+# %% ../../nbs/paper/03_detail.ipynb #c020
 class InvertibleBlock(nn.Module):
     "Coupling of two halves; `forward` is Eqs. 5-6, `inverse` undoes it exactly (Eqs. 5-8; D-04 to D-06)."
     def __init__(self,
@@ -72,7 +72,7 @@ class InvertibleBlock(nn.Module):
         if self.psi4 is not None: f2 = f2 * (-self.scales(f1, self.psi4)).exp() # Eq. 8
         return f1, f2
 
-# %% ../../nbs/paper/03_detail.ipynb #c028
+# %% ../../nbs/paper/03_detail.ipynb #c024
 class CAI(nn.Module):
     "Gradient residual dense block, cross attention of two halves, coupling (Eqs. 1-6, Sec. 2.2.1; D-13)."
     def __init__(self,
@@ -90,7 +90,7 @@ class CAI(nn.Module):
         if self.cross is not None: f1,f2 = self.cross(f1, f2) # Eqs. 1-4
         return torch.cat(self.inn(f1, f2), dim=1)             # Eqs. 5-6
 
-# %% ../../nbs/paper/03_detail.ipynb #c038
+# %% ../../nbs/paper/03_detail.ipynb #c033
 class FuseDetail(nn.Module):
     "Two invertible layers in the direction of Eqs. 7-8; they fuse the summed detail features (Eqs. 7-8; ledger D-06)."
     def __init__(self,

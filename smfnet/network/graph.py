@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..core.checks import check_same
 from .blocks import depthwise, pointwise
 
-# %% ../../nbs/paper/05_graph.ipynb #c010
+# %% ../../nbs/paper/05_graph.ipynb #c009
 def pool(
     x:Tensor, # (b c h w)
     s:int,    # side of the averaged block, px
@@ -20,7 +20,7 @@ def pool(
     "Average over s×s blocks; a cut-off block at the border averages the pixels it has."
     return x if s == 1 else F.avg_pool2d(x, s, ceil_mode=True, count_include_pad=False)
 
-# %% ../../nbs/paper/05_graph.ipynb #c012
+# %% ../../nbs/paper/05_graph.ipynb #c010
 def resize(
     x:Tensor,   # (b c h w)
     size:tuple, # (h', w')
@@ -29,7 +29,7 @@ def resize(
     if tuple(x.shape[-2:]) == tuple(size): return x
     return F.interpolate(x, size=tuple(size), mode='bilinear', align_corners=False)
 
-# %% ../../nbs/paper/05_graph.ipynb #c017
+# %% ../../nbs/paper/05_graph.ipynb #c014
 class NodePyramid(nn.Module):
     "Three nodes of one modality: pool (or dilate), convolve, resize to the node grid (Eq. 11; ledger D-09)."
     def __init__(self,
@@ -55,7 +55,7 @@ class NodePyramid(nn.Module):
         if self.kind == 'dilated': return [conv(p[0]) for conv in self.convs]
         return [resize(conv(o), p[0].shape[-2:]) for o,conv in zip(p, self.convs)]
 
-# %% ../../nbs/paper/05_graph.ipynb #c022
+# %% ../../nbs/paper/05_graph.ipynb #c018
 def neighbours(
     l:int,    # node: 0…n-1 are infrared scales, n…2n-1 the visible ones
     n:int=3,  # scales per modality
@@ -64,7 +64,7 @@ def neighbours(
     same = [(k, False) for k in range(l//n*n, l//n*n+n) if k != l]
     return same + [((l+n) % (2*n), True)]
 
-# %% ../../nbs/paper/05_graph.ipynb #c026
+# %% ../../nbs/paper/05_graph.ipynb #c021
 class GraphStep(nn.Module):
     "One round of messages and one GRU update of all nodes (Eqs. 12-16; ledger D-10 to D-12)."
     def __init__(self,
@@ -94,7 +94,7 @@ class GraphStep(nn.Module):
         "All nodes after one step (Eqs. 12-16)."
         return [self.update(o, m) for o,m in zip(v, self.messages(v))]
 
-# %% ../../nbs/paper/05_graph.ipynb #c031
+# %% ../../nbs/paper/05_graph.ipynb #c025
 class GR(nn.Module):
     "Graph reasoning over both modalities: nodes, T steps, readout (Eqs. 11-16; ledger D-09 to D-12)."
     def __init__(self,

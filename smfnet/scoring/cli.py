@@ -8,7 +8,9 @@ __all__ = ['main']
 # %% ../../nbs/tools/evaluate_command.ipynb #c002
 import argparse, os, sys
 from pathlib import Path
+from ..core.files import print_anything
 from ..data.pairs import match_pairs
+from ..data.register import MODELS
 from ..fusing.cli import parse_stretch
 from ..metrics.picture import LOWER_IS_BETTER
 from .others import score_others
@@ -24,22 +26,28 @@ _EXAMPLES = """examples:
   smfnet_evaluate --ir ir/ --vi vi/ --fused a=out1/ --fused b=out2/    two methods, over the pairs that both fused
   smfnet_evaluate --data TNO/test --fused mine=out/ --report mine.html
                                    beside Table 1 of the paper and nine measured methods (needs SMFNET_DATA)
-  smfnet_evaluate --ir t/ --vi v/ --fused out/ --stretch 1,99 --resize ir   raw thermal, scored as it was fused"""
+  smfnet_evaluate --ir t/ --vi v/ --fused out/ --stretch 1,99 --resize ir   raw thermal, scored as it was fused
+  smfnet_evaluate --ir t/ --vi v/ --fused out/ --register                   two cameras, registered as they were fused
+
+A fused image is found by its source's name, with or without a word such as fused or the method's name (07_ir.png,
+07_fused.png). Of every metric larger is better, but for CE, RMSE, Nabf, Qcv, Eq29 and Eq30. What was given to
+smfnet_fuse (--stretch, --resize, --nodata, --register) is to be given here too: a score compares the fused image
+with what was fused."""
 
 def _parser() -> argparse.ArgumentParser:
     "Arguments of `smfnet_evaluate`."
     p = argparse.ArgumentParser('smfnet_evaluate', description="Score fused images with EN SD SF MI SCD VIF "
-        "Qabf AG SSIM, and with others if asked. Files are paired by stem; any image formats, grey or colour "
-        "(scored by luma).", epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+        "Qabf AG SSIM, and with others if asked; images of any format, grey or colour (scored by luma).",
+        epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = p.add_argument
-    add('--ir', help="folder of infrared images")
-    add('--vi', help="folder of visible images")
+    add('--ir', metavar='DIR', help="folder of infrared images")
+    add('--vi', metavar='DIR', help="folder of visible images")
     add('--data', metavar='SET[+SET]', help="instead of --ir and --vi: test sets by name, such as TNO/test "
         "(below SMFNET_DATA), or folders that hold ir/ and vi/, joined by +")
     add('--fused', action='append', metavar='[NAME=]DIR', help="folder of fused images; repeat it to compare methods")
-    add('--csv', help="write one row per image to this file")
-    add('--json', help="write means, ranks and intervals to this file")
-    add('--report', help="write a page with tables, intervals and pictures to this file (.html or .md)")
+    add('--csv', metavar='FILE', help="write one row per image to this file")
+    add('--json', metavar='FILE', help="write means, ranks and intervals to this file")
+    add('--report', metavar='FILE', help="write a page with tables, intervals and pictures to this file (.html or .md)")
     add('--metrics', default='paper', metavar='SET|NAME,NAME',
         help="paper: the nine of the paper (default); picture: with Eq29, Eq30 and sky; vifb: those of VIFB; "
              "all; or names")
@@ -48,10 +56,15 @@ def _parser() -> argparse.ArgumentParser:
     add('--stretch', metavar='LOW,HIGH',
         help="percentiles of the infrared that become black and white, as in smfnet_fuse")
     add('--resize', choices=('ir','vi'), help="resample this source to the size of the other, as in smfnet_fuse")
-    add('--workers', type=int, default=None, help="processes (default: one per core, fewer for few images)")
+    add('--register', nargs='?', const='similarity', choices=tuple(MODELS),
+        help="place the infrared on the visible image first, as in smfnet_fuse (about a second a pair)")
+    add('--nodata', type=float, metavar='VALUE',
+        help="infrared value that stands for a missing pixel, like -9999, as in smfnet_fuse")
+    add('--workers', type=int, default=None, metavar='N',
+        help="processes (default: one per core, fewer for few images)")
     add('--record', metavar='WEIGHTS', help="instead: fuse and score shipped weights and the baselines on the paper's "
         "test sets (SMFNET_DATA) and record them in results/")
-    add('--others', metavar='CSV', help="instead: score other methods' images (SMFNET_DATA/fused) into this file")
+    add('--others', metavar='FILE', help="instead: score other methods' images (SMFNET_DATA/fused) into this file")
     add('--readme', action='store_true',
         help="instead, or after --record: write the tables of results/ into README.md")
     return p
@@ -73,12 +86,15 @@ def _check(args) -> None: # args: from `_parser`
     if args.workers is not None and args.workers < 1:
         raise ValueError(f"--workers must be 1 or more, not {args.workers}")
 
+def _sources(args) -> dict: # args: from `_parser`
+    "How the sources were fused, as `FuseOptions` takes it."
+    return dict(stretch=parse_stretch(args.stretch), resize=args.resize, nodata=args.nodata, register=args.register)
+
 def _score(args, methods, names): # args: from `_parser`; method -> folder; metrics
     "Rows, sets and the first method's files: of named sets, or of two folders."
     say = lambda s: print(f"smfnet_evaluate: {s}" if s.startswith('hint') else s, file=sys.stderr)
     n = lambda pairs: max(1, min(os.cpu_count() or 1, pairs//8)) if args.workers is None else args.workers
-    common = dict(metrics=names, minmax=args.minmax, stretch=parse_stretch(args.stretch), resize=args.resize,
-                  progress=sys.stderr.isatty(), log=say)
+    common = dict(metrics=names, minmax=args.minmax, progress=sys.stderr.isatty(), log=say, **_sources(args))
     first = next(iter(methods))
     if args.data:
         sets = named_sets(args.data)
@@ -104,25 +120,36 @@ def _run(args) -> None: # args: from `_parser`
         keep = [{k: v for k,v in r.items() if k not in drop} for r in rows]
         write_rows(args.csv, [{'name':r['name'], **r} for r in keep])
     numbers = report_numbers(rows) if args.json or args.report or args.data else None
-    if args.json: write_json(args.json, numbers, minmax=args.minmax, stretch=args.stretch, resize=args.resize)
-    if args.report: write_report(args.report, rows, sets, files, numbers=numbers, stretch=parse_stretch(args.stretch))
+    if args.json: write_json(args.json, numbers, minmax=args.minmax, **_sources(args))
+    if args.report: write_report(args.report, rows, sets, files, numbers=numbers, **_sources(args))
     for d in sets:
         means = [*numbers[d]['known'], *numbers[d]['means']] if args.data else summary(rows)
         if args.data: print(f"{d}:\n" + table1([{**s, 'protocol':rows[0]['protocol']} for s in means], d, 'text'))
         else: print(format_table(means, list(names), ['method', 'images'], 'text'))
-    lower = ' and '.join(k for k in LOWER_IS_BETTER if k in names)
-    print(f"fused images {PROTOCOLS['minmax' if args.minmax else 'none']}; larger is better"
-          + (f", for {lower} smaller" if lower else '')
-          + ("; * best, + second best" if len(methods) > 1 or args.data else ''))
-    for file in filter(None, (args.csv, args.json, args.report)): print(f"written: {file}")
+    _last_words(args, names, len(methods))
+
+_WRITTEN = dict(csv="one row per image", json="means, ranks and intervals as plain numbers",
+                report="to be opened: means, ranks, differences with intervals, worst and best pictures")
+
+def _last_words(args, names, methods) -> None: # args: from `_parser`; metrics; number of methods
+    "How to read the table, and what was written."
+    lower = [k for k in LOWER_IS_BETTER if k in names]
+    better = f"smaller is better for {', '.join(lower)}; larger for all others" if lower else "larger is better"
+    mark = "; * best, + second best" if methods > 1 or args.data else ''
+    print(f"means over images, {PROTOCOLS['minmax' if args.minmax else 'none']}; {better}{mark}")
+    for k,what in _WRITTEN.items():
+        if getattr(args, k): print(f"written: {getattr(args, k)} ({what})")
+    if not (args.csv or args.report):
+        print("(--csv FILE.csv keeps every image's numbers; --report FILE.html shows intervals and pictures)")
 
 def main(
     argv:list[str]|None=None, # arguments; None takes the process's
 ) -> int:                     # exit status: 0, or 1 after a one-line error
     "Entry point of `smfnet_evaluate`."
+    print_anything()
     args = _parser().parse_args(argv)
     try: _run(args)
-    except (ValueError, OSError, RuntimeError) as e:
+    except (ValueError, OSError, RuntimeError, ImportError) as e:
         print(f"smfnet_evaluate: {e}", file=sys.stderr)
         return 1
     except KeyboardInterrupt: return 130

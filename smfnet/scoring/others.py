@@ -31,7 +31,7 @@ def sources() -> list[dict]: # method, published (row of Table 1, may be ''), da
 def measured(
     dataset:str|None=None,  # 'TNO' or 'TNO/test'; None: all
     protocol:str|None=None, # 'none' or 'minmax'; None: both
-) -> list[dict]:            # one row per image: dataset, method, protocol, name, span, twelve metrics (5 digits)
+) -> list[dict]:            # one row per image: dataset, method, protocol, name, span, metrics (5 digits)
     "The scores of other methods' images."
     rows = read_rows(files('smfnet')/'tables'/'measured.csv', 'picture')
     keep = lambda r: (dataset is None or r['dataset'].split('/')[0] == dataset.split('/')[0])
@@ -49,7 +49,7 @@ def score_others(
     "Score other methods' images in both protocols; may be interrupted and called again."
     root, out = data_root(data), Path(out)
     if root is None: raise ValueError("set SMFNET_DATA (or data=) to the folder that holds fused/ and the data sets")
-    rows = read_rows(out, 'picture') if out.exists() else []
+    rows = read_rows(out, 'all') if out.exists() else []
     done = {(r['dataset'], r['method'], r['protocol']) for r in rows}
     todo = [(s['method'], f"{s['dataset']}/test", p) for s in sources() if methods is None or s['method'] in methods
             for p in PROTOCOLS]
@@ -58,14 +58,14 @@ def score_others(
         found = match_fused(pairs, root/'fused'/m/d.split('/')[0])[0]
         pairs = [o for o in pairs if o.name in found]
         span = {n: int(round(255*float(np.ptp(read_image(f))))) for n,f in found.items()}
-        got = evaluate_pairs(pairs, found, metrics='picture', minmax=p == 'minmax', workers=workers)
+        got = evaluate_pairs(pairs, found, metrics='all', minmax=p == 'minmax', workers=workers)
         rows += [dict(dataset=d, method=m, protocol=p, span=span[r['name']], **r) for r in got]
         _write_compact(out, rows)
     return out
 
 def _write_compact(path, rows): # CSV file; rows as for `measured`
     "Five significant digits."
-    names = ('dataset', 'method', 'protocol', 'name', 'span', *metric_names('picture'))
+    names = ('dataset', 'method', 'protocol', 'name', 'span', *metric_names('all'))
     with atomic_path(path) as tmp, open(tmp, 'w', newline='', encoding='utf-8') as f:
         w = csv.writer(f, lineterminator='\n')
         w.writerow(names)

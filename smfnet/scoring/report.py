@@ -12,11 +12,13 @@ import numpy as np
 from PIL import Image
 from ..core.files import atomic_path
 from ..data.images import resample, to_bytes
+from ..data.pairs import PairFiles
+from ..fusing.api import FuseOptions, load_pair
 from ..metrics.paper import METRICS
 from ..metrics.picture import LOWER_IS_BETTER
 from .others import measured
 from .score import ALL_METRICS, PROTOCOLS, grey, summary
-from .stats import compare, ranks
+from .stats import compare, friedman, ranks
 from .tables import format_table, table1
 
 # %% ../../nbs/tools/reports.ipynb #c006
@@ -27,7 +29,8 @@ def _known(
     mine = {r['method'] for r in rows}
     found = [r for r in measured(d, protocol) if r['method'] not in mine] if '/' in d else []
     whole = {m for m in {r['method'] for r in found} if {r['name'] for r in found if r['method'] == m} >= names}
-    return [{k: v for k,v in r.items() if k != 'span'} for r in found if r['method'] in whole and r['name'] in names]
+    keep = [k for k in (found[0] if found else ()) if k in rows[0]]
+    return [{k: r[k] for k in keep} for r in found if r['method'] in whole and r['name'] in names]
 
 def report_numbers(
     rows:list[dict],   # from `evaluate_sets`
@@ -45,8 +48,13 @@ def report_numbers(
         names = [k for k in METRICS if k in here[0]] or [k for k in here[0] if k in ALL_METRICS]
         out[d] = dict(protocol=here[0]['protocol'], first=first, means=summary(here), known=summary(known),
             ranks=ranks([*here, *known], names, seed=seed) if others else [],
+            friedman=_friedman([*here, *known], names) if len(others) > 1 else [],
             differences={m: compare(of(first), of(m), seed=seed) for m in others})
     return out
+
+def _friedman(rows, names): # as for `friedman`
+    try: return friedman(rows, names)
+    except ImportError: return [] # the rest of the report does without
 
 def write_json(
     path:str|Path,  # file
@@ -76,10 +84,9 @@ def extremes(
 
 def _thumbnail(
     x,               # what `grey` takes
-    stretch=None,    # of an infrared file
     width:int=220,   # px
 ) -> bytes:          # JPEG
-    x = np.asarray(grey(x, stretch) if isinstance(x, Path) else grey(x))
+    x = np.asarray(grey(x))
     x = x[0] if x.ndim == 3 else x
     if x.shape[1] > width: x = resample(np.float32(x), (max(1, round(x.shape[0]*width/x.shape[1])), width))
     out = io.BytesIO()
@@ -121,12 +128,20 @@ def _set_section(d, n, rows, style): # data set; its numbers; the rows of its me
                  for r in n['ranks']]
         out += [('h3', 'Mean rank'), ('p', _RANK_WORDS),
                 ('raw', _plain_table([['method', 'mean rank', '95 % interval'], *lines], style))]
+    if n['friedman']:
+        lines = [[_escape(r['method'], style), *(f"{f[r['method']]:.2f}" for f in n['friedman'])] for r in n['ranks']]
+        lines.append(["p (Friedman)", *(f"{f['p']:.2g}" for f in n['friedman'])])
+        words = _NEMENYI_WORDS.format(n['friedman'][0]['distance'])
+        out += [('h3', 'Rank in each metric'), ('p', words),
+                ('raw', _plain_table([['method', *(f['metric'] for f in n['friedman'])], *lines], style))]
     if n['differences']:
         out += [('h3', f"{n['first']} minus the others"), ('p', _DIFFERENCE_WORDS),
                 ('raw', _difference_table(n['differences'], style))]
     return out
 
 _RANK_WORDS = ("1 is best, over the metrics and images; where 95 % intervals overlap, these images do not decide.")
+_NEMENYI_WORDS = ("Means over images. Mean ranks of one column that differ by less than {:.2f}, Nemenyi's critical "
+                  "difference at 5 %, cannot be told apart.")
 _DIFFERENCE_WORDS = ("Mean difference per image and its 95 % interval (bootstrap over images); "
                      "bold where 0 lies outside.")
 
@@ -137,15 +152,16 @@ def write_report(
     fused:dict,            # data set -> (name -> file or array) of the first method; without it no pictures are shown
     *,
     numbers:dict|None=None,# from `report_numbers`; None computes them
-    stretch:tuple|None=None, # of the infrared, for its picture
+    **sources,             # stretch, resize, nodata, register: how the sources were fused, for their pictures
 ) -> Path:                 # the file
     "A page with tables, intervals, and the worst and best pictures of the first method."
     path = Path(path)
     style = {'.html':'html', '.htm':'html', '.md':'markdown'}.get(path.suffix.lower())
     if style is None: raise ValueError(f"{path}: a report ends in .html or .md")
     numbers, folder, out = numbers or report_numbers(rows), path.with_name(f'{path.stem}_pictures'), []
+    o = FuseOptions(**sources)
     def picture(name, kind, x):
-        data = _thumbnail(x, stretch if kind == 'ir' else None)
+        data = _thumbnail(x)
         if style == 'html':
             code = base64.b64encode(data).decode()
             return f'<img alt="{html.escape(name)}, {kind}" src="data:image/jpeg;base64,{code}">'
@@ -162,7 +178,8 @@ def write_report(
         out += [('h3', f"Worst and best images of {n['first']}"), ('raw', _plain_table(lines, style))]
         pairs, lines = {p.name: p for p in sets[d]}, [['image', 'infrared', 'visible', 'fused', 'worst in', 'best in']]
         for name in dict.fromkeys(o for pair in first.values() for o in pair):
-            src = {k: getattr(pairs[name], k) for k in ('ir', 'vi')} | dict(fused=fused[d][name])
+            pair = load_pair(pairs[name], o) if isinstance(pairs[name], PairFiles) else pairs[name]
+            src = dict(ir=pair.ir, vi=pair.vi, fused=fused[d][name])
             where = [' '.join(k for k,o in first.items() if o[i] == name) for i in (0, 1)]
             lines.append([esc(name), *(picture(name, k, x) for k,x in src.items()), *where])
         out.append(('raw', _plain_table(lines, style)))

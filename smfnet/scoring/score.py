@@ -7,7 +7,7 @@ __all__ = ['ALL_METRICS', 'METRIC_SETS', 'PROTOCOLS', 'metric_names', 'grey', 's
            'write_rows', 'read_rows', 'summary', 'evaluate', 'parse_fused']
 
 # %% ../../nbs/tools/scoring.ipynb #c003
-import csv, math, warnings
+import csv, functools, math, warnings
 from collections import deque
 from contextlib import contextmanager
 from concurrent.futures import ProcessPoolExecutor
@@ -24,9 +24,8 @@ from ..core.files import atomic_path
 from ..data.images import image_size, read_image, to_bytes, to_unit
 from ..data.colour import luma
 from ..data.kinds import as_images
-from ..data.pairs import Pair, PairFiles, make_pair, match_fused, match_pairs
-from ..fusing.api import FuseOptions, match_sizes, take_pair
-from ..fusing.hints import pair_hints
+from ..data.pairs import Pair, PairFiles, match_fused, match_pairs
+from ..fusing.api import FuseOptions, load_pair, take_pair
 from ..metrics.more import MORE_METRICS
 from ..metrics.paper import METRICS, PAPER_METRICS, Triple, full_range
 from ..metrics.picture import PICTURE_METRICS
@@ -52,34 +51,35 @@ def metric_names(
 # %% ../../nbs/tools/scoring.ipynb #c010
 def grey(
     x, # image file, Pillow image, numpy (h w) or (h w 3), or a tensor
-    stretch:tuple[float,float]|None=None, # of a file: percentiles that become 0 and 1, see `read_image`
 ):     # the same with its luma in place of its colour: float in [0, 1]; a grey array or tensor as it is
     "Any image as a grey one."
-    if isinstance(x, (str,Path)): x = read_image(x, stretch=stretch)
-    elif stretch is not None: raise ValueError("stretch is for files; stretch arrays with stretch_percentiles")
+    if isinstance(x, (str,Path)): x = read_image(x)
     if isinstance(x, Image.Image): x = to_unit(x)
     if not isinstance(x, np.ndarray) or x.ndim != 3 or x.shape[-1] != 3: return x
     return luma(x/np.iinfo(x.dtype).max if x.dtype.kind == 'u' else x)
 
 def score(
-    fused,             # fused image, or a batch: file, Pillow image, numpy array or tensor, see `as_images`
-    ir,                # infrared source, of the same size and number
-    vi,                # visible source, of the same size and number
+    fused,           # fused image, or a batch: file, Pillow image, numpy array or tensor, see `as_images`
+    ir,              # infrared source, of the same size and number
+    vi,              # visible source, of the same size and number
     *,
-    metrics='paper',   # 'paper' (nine), 'picture', 'vifb', 'all', or names, see `metric_names`
-    stretch:tuple[float,float]|None=None, # percentiles of the infrared file that become 0 and 1, as it was fused
-    resize:str|None=None, # 'ir' or 'vi': resample that source to the other's size, as it was fused
-    nodata:float|None=None, # value of missing infrared pixels, as it was fused
-) -> dict:             # name -> float (one image) or (b,) float64 tensor (batch)
+    metrics='paper', # 'paper' (nine), 'picture', 'vifb', 'all', or names, see `metric_names`
+    **sources,       # stretch, resize, nodata, register: how the sources were fused, see `FuseOptions`
+) -> dict:           # name -> float (one image) or (b,) float64 tensor (batch)
     "Score a fused image against its sources."
-    a,b = take_pair(ir, vi, FuseOptions(stretch=stretch, resize=resize, nodata=nodata))
+    names = metric_names(metrics)
+    log = functools.partial(warnings.warn, stacklevel=3) # at the line that calls `score`
+    a,b = take_pair(ir, vi, FuseOptions(**sources), log)
     f = as_images(fused, 'fused')
     x = [o.grey() if f.batched else o.grey()[0] for o in (f, a, b)]
-    with _naming(fused): return _score_grey(*x, metric_names(metrics))
+    with _naming(fused): return _score_grey(*x, names)
 
-def _score_grey(fused, ir, vi, names): # as `Triple` takes them; metrics
-    t = Triple(fused, ir, vi)
-    return {m: ALL_METRICS[m](t) for m in names}
+def _score_grey(fused, ir, vi, names, tick=None): # as `Triple` takes them; metrics; called after each
+    t, out = Triple(fused, ir, vi), {}
+    for m in names:
+        out[m] = ALL_METRICS[m](t)
+        if tick: tick()
+    return out
 
 @contextmanager
 def _naming(
@@ -96,36 +96,41 @@ PROTOCOLS = {'none':'as fused', 'minmax':'each image stretched to [0, 1]'} # wha
 
 def _score_job(
     job:tuple, # name; fused, infrared, visible (file or uint8 (h w)); minmax; metrics; `FuseOptions`; whether to hint
+    tick=None, # called after each metric
 ) -> tuple[dict,list[str]]: # name and the metrics; what looks wrong with the pair
     "Score one image."
-    name,*src,minmax,metrics,o,hint = job
-    kinds = ('fused', 'infrared', 'visible')
-    called = [str(f) if isinstance(f, Path) else f"the {k} image of {name!r}" for k,f in zip(kinds, src)]
-    fused, ir, vi = grey(src[0]), grey(src[1], o.stretch if isinstance(src[1], Path) else None), grey(src[2])
-    if o.resize: ir,vi = match_sizes(ir, vi, o.resize)
-    for x,what in ((fused, called[0]), (vi, called[2])):
+    name,f,a,b,minmax,metrics,o,hint = job
+    called = [str(x) if isinstance(x, Path) else f"the {k} image of {name!r}" for k,x in (('fused',f), ('visible',b))]
+    hints, fused = [], grey(f)
+    if isinstance(a, Path):
+        with _naming(a): pair = load_pair(PairFiles(name, a, b), o, hints.append if hint else None)
+        ir,vi = pair.ir[0], pair.vi[0]
+    else: ir,vi = a,b
+    for x,what in zip((fused, vi), called):
         if x.shape != ir.shape:
             raise ValueError(f"{what} is {x.shape[1]}x{x.shape[0]} pixels, but its infrared source is "
                              f"{ir.shape[1]}x{ir.shape[0]}; fuse at full size and do not crop")
-    with _naming(called[0]): row = _score_grey(full_range(fused) if minmax else fused, ir, vi, metrics)
-    hint = hint and isinstance(src[1], Path)
-    return {'name':name, **row}, pair_hints(PairFiles(name, *src[1:]), o, make_pair(ir, vi, name)) if hint else []
+    with _naming(called[0]): row = _score_grey(full_range(fused) if minmax else fused, ir, vi, metrics, tick)
+    return {'name':name, **row}, hints
 
 # %% ../../nbs/tools/scoring.ipynb #c020
 def _bounded_map(
     fn,          # function of one job, importable by name
     jobs,        # iterable, read as it is needed
     workers:int, # processes; 1 works in this process
+    here=None,   # the same function for a job that is done in this process; None: `fn`
 ):               # yields results in the order of the jobs
     "Map with at most two jobs per worker under way."
     if workers < 1: raise ValueError(f"workers must be 1 or more, not {workers}")
+    here, jobs = here or fn, iter(jobs)
     if workers == 1:
-        yield from map(fn, jobs)
+        yield from map(here, jobs)
         return
     pool = ProcessPoolExecutor(workers, get_context('spawn'), initializer=torch.set_num_threads, initargs=(1,))
     try:
-        jobs = iter(jobs)
+        first = list(islice(jobs, 1))
         due = deque(pool.submit(fn, j) for j in islice(jobs, 2*workers))
+        yield from map(here, first)
         while due:
             yield due.popleft().result()
             due.extend(pool.submit(fn, j) for j in islice(jobs, 1))
@@ -153,36 +158,52 @@ def _make_jobs(pairs, fused, minmax, metrics, *how): # as for `evaluate_pairs`; 
         src = (p.ir, p.vi) if isinstance(p, PairFiles) else (to_bytes(p.ir), to_bytes(p.vi))
         if not callable(fused): yield (p.name, Path(fused[p.name]), *src, minmax, metrics, *how)
         else:
-            if isinstance(p, PairFiles):
-                p = make_pair(*match_sizes(read_image(p.ir, stretch=o.stretch), read_image(p.vi), o.resize), p.name)
-            x = fuse_checked(fused, p)
+            x = fuse_checked(fused, load_pair(p, o) if isinstance(p, PairFiles) else p)
             yield (p.name, to_bytes(full_range(x) if minmax else x), *src, False, metrics, *how)
 
-def _check_sizes(pairs, fused, resize=None): # as for `evaluate_pairs`
+def _check_sizes(pairs, fused, o): # as for `evaluate_pairs`; o: `FuseOptions`
     "Before any scoring: every pair has a fused image, and it has the size of its sources."
     lost = [p.name for p in pairs if p.name not in fused]
     if lost:
         more = ' ...' if len(lost) > 5 else ''
         raise ValueError(f"{len(lost)} of {len(pairs)} pairs have no fused image: {', '.join(lost[:5])}{more}")
     for p in pairs:
-        h,w = p.size if isinstance(p, Pair) else image_size(p.vi if resize == 'ir' else p.ir)
+        (h,w),(vh,vw) = (p.size, p.size) if isinstance(p, Pair) else (image_size(p.ir), image_size(p.vi))
+        if o.resize == 'ir' or o.register: h,w = vh,vw
+        elif (h,w) != (vh,vw) and not o.resize:
+            raise ValueError(f"{p.ir} is {w}x{h} pixels and {p.vi} is {vw}x{vh}; say how they were brought together "
+                             "for fusing: resize='ir' (--resize ir) or register='similarity' (--register)")
         fh,fw = image_size(fused[p.name])
         if (h,w) != (fh,fw):
             raise ValueError(f"{fused[p.name]} is {fw}x{fh} pixels, but its sources are {w}x{h}; "
                              "fuse at full size and do not crop")
 
-def _score_each(pairs, fused, metrics, minmax, workers, o, log=None): # as for `evaluate_pairs`; o: `FuseOptions`
+def _score_each(pairs, fused, metrics, minmax, workers, o, log=None, tick=None): # as `evaluate_pairs`; `FuseOptions`
     "The rows of one method, one after the other; a hint at the end."
     if not pairs: raise ValueError("there are no pairs to score")
-    if not callable(fused): _check_sizes(pairs, fused, o.resize)
+    if not callable(fused): _check_sizes(pairs, fused, o)
     jobs, hints = _make_jobs(pairs, fused, minmax, metric_names(metrics), o, log is not None), []
-    for row,more in _bounded_map(_score_job, jobs, min(workers, len(pairs))):
+    here = functools.partial(_score_job, tick=tick)
+    for row,more in _bounded_map(_score_job, jobs, min(workers, len(pairs)), here):
         hints += more
         yield row
     for h in hints[:5]: log(f"hint: {h}")
     if len(hints) > 5: log(f"hint: {len(hints)-5} more like these")
-    if any('stretch' in h for h in hints):
+    if any('would spread it' in h for h in hints):
         log("hint: what was fused with a stretch is to be scored with the same stretch")
+
+@contextmanager
+def _bar(images, metrics, show, label='scoring'): # numbers of both; whether to show it; its text
+    "A bar of images × metrics; yields it, and a function to be called with each row."
+    metrics = len(metric_names(metrics))
+    with tqdm(total=images*metrics, desc=label, unit='value', disable=not show, leave=False) as bar:
+        done = 0
+        def count(row):
+            nonlocal done
+            done += metrics
+            bar.update(done - bar.n) # those of this process were counted one by one
+            return row
+        yield bar, count
 
 def evaluate_pairs(
     pairs:list,          # of `PairFiles` or `Pair`
@@ -191,15 +212,15 @@ def evaluate_pairs(
     metrics='paper',     # see `metric_names`
     minmax:bool=False,   # stretch each fused image to [0, 1] first
     workers:int=1,       # processes; a script that asks for more needs the usual `if __name__ == '__main__'`
-    stretch:tuple[float,float]|None=None, # percentiles of infrared files that become 0 and 1, as they were fused
-    resize:str|None=None,# 'ir' or 'vi': resample that file to the other's size, as it was fused
     progress:bool=False, # show a bar
     label:str='scoring', # its text
     log=None,            # function that is given a hint about the sources
+    **sources,           # stretch, resize, nodata, register: how files were fused, see `FuseOptions`
 ) -> list[dict]:         # one row per pair: name and the metrics
     "Score one method on all pairs."
-    rows = _score_each(pairs, fused, metrics, minmax, workers, FuseOptions(stretch=stretch, resize=resize), log)
-    return list(tqdm(rows, total=len(pairs), desc=label, disable=not progress, leave=False))
+    with _bar(len(pairs), metrics, progress, label) as (bar,count):
+        rows = _score_each(pairs, fused, metrics, minmax, workers, FuseOptions(**sources), log, bar.update)
+        return [count(r) for r in rows]
 
 # %% ../../nbs/tools/scoring.ipynb #c026
 def write_rows(
@@ -271,24 +292,22 @@ def evaluate(
     metrics='paper',     # 'paper' (nine), 'picture', 'vifb', 'all', or names, see `metric_names`
     minmax:bool=False,   # stretch each fused image to [0, 1] first
     workers:int=1,       # processes; a script that asks for more needs the usual `if __name__ == '__main__'`
-    stretch:tuple[float,float]|None=None, # percentiles of the infrared that become 0 and 1, as it was fused
-    resize:str|None=None,# 'ir' or 'vi': resample that one to the other's size, as it was fused
     progress:bool=False, # show a bar with the time left
     log=warnings.warn,   # function that is given one line for each thing left out, and hints
+    **sources,           # stretch, resize, nodata, register: how they were fused, see `FuseOptions`
 ) -> list[dict]:         # one row per image: name, with a dictionary also method, and the metrics
     "Score folders of fused images."
     folders = fused if isinstance(fused, dict) else {Path(fused).resolve().name: fused}
     if not folders: raise ValueError("there is no folder of fused images to score")
-    metrics, o = metric_names(metrics), FuseOptions(stretch=stretch, resize=resize)
+    metrics, o = metric_names(metrics), FuseOptions(**sources)
     pairs,found = _common_pairs(match_pairs(ir, vi), folders, log)
-    for m in folders: _check_sizes(pairs, found[m], resize)
+    for m in folders: _check_sizes(pairs, found[m], o)
     rows = []
-    with tqdm(total=len(pairs)*len(folders), desc='scoring', unit='image', disable=not progress, leave=False) as bar:
+    with _bar(len(pairs)*len(folders), metrics, progress) as (bar,count):
         for m in folders:
             bar.set_postfix_str(m)
-            for r in _score_each(pairs, found[m], metrics, minmax, workers, o, None if rows else log):
-                rows.append({'name':r['name'], 'method':m, **r} if isinstance(fused, dict) else r)
-                bar.update()
+            for r in _score_each(pairs, found[m], metrics, minmax, workers, o, None if rows else log, bar.update):
+                rows.append(count({'name':r['name'], 'method':m, **r} if isinstance(fused, dict) else r))
     return rows
 
 # %% ../../nbs/tools/scoring.ipynb #c035

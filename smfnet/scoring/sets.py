@@ -9,13 +9,12 @@ __all__ = ['TESTS', 'slug', 'set_name', 'results_folder', 'named_sets', 'network
 # %% ../../nbs/tools/methods.ipynb #c003
 import re, warnings
 from pathlib import Path
-from tqdm.auto import tqdm
 from ..core.files import data_root, project_root
 from ..data.datasets import DATASETS, find_pairs
 from ..data.scenes.render import scene_pairs
 from ..fusing.api import FuseOptions, as_network, fuse_batch
 from .baselines import BASELINES
-from .score import _score_each, match_fused, parse_fused, summary
+from .score import _bar, _score_each, match_fused, parse_fused, summary
 
 # %% ../../nbs/tools/methods.ipynb #c006
 def slug(
@@ -107,30 +106,45 @@ def evaluate_sets(
     metrics='paper',     # see `metric_names`
     minmax:bool=False,   # stretch each fused image first
     workers:int=1,       # processes for the scoring
-    stretch:tuple[float,float]|None=None, # percentiles of the infrared that become 0 and 1, as it was fused
-    resize:str|None=None,# 'ir' or 'vi': resample that one to the other's size, as it was fused
     progress:bool=False, # show a bar with the time left
     log=warnings.warn,   # function that is given one line for each data set of which a method has no image, and hints
+    **sources,           # stretch, resize, nodata, register: how they were fused, see `FuseOptions`
 ) -> list[dict]:         # rows: dataset, method, protocol, name, the metrics
-    "Score every method on every data set; a method without any image is an error."
+    "Score every method on every data set, over the pairs that all of them fused there."
     find = lambda f: {d: f if callable(f) else method_files(pairs, f, d) for d,pairs in sets.items()}
     files = {m: find(f) for m,f in methods.items()}
     lost = [f"{m} ({methods[m]})" for m,f in files.items() if not any(f.values())]
     if lost:
         raise ValueError(f"no fused image of {', '.join(sets)} for {', '.join(lost)}; "
                          "fused images are found by the sources' stems")
-    o, rows, seen = FuseOptions(stretch=stretch, resize=resize), [], set()
+    have = lambda d: [f[d] for f in files.values() if f[d] and not callable(f[d])]
+    sets = {d: _common(d, pairs, have(d), log) for d,pairs in sets.items()}
+    o, rows, seen = FuseOptions(**sources), [], set()
     protocol, n = 'minmax' if minmax else 'none', sum(len(sets[d]) for f in files.values() for d in f if f[d])
-    with tqdm(total=n, desc='scoring', unit='image', disable=not progress, leave=False) as bar:
+    with _bar(n, metrics, progress) as (bar,count):
         for d,pairs in sets.items():
             for m,f in files.items():
                 if not f[d]: log(f"{m} has no image of {d} and is left out there"); continue
                 bar.set_postfix_str(f'{m} {d}')
-                for r in _score_each(pairs, f[d], metrics, minmax, workers, o, None if d in seen else log):
-                    rows.append(dict(dataset=d, method=m, protocol=protocol, **r))
-                    bar.update()
+                for r in _score_each(pairs, f[d], metrics, minmax, workers, o, None if d in seen else log, bar.update):
+                    rows.append(count(dict(dataset=d, method=m, protocol=protocol, **r)))
                 seen.add(d)
     return rows
+
+def _common(
+    dataset:str,      # its name, for the message
+    pairs:list,       # see `match_fused`
+    found:list[dict], # name -> file, of each method
+    log,              # is told what is left out
+) -> list:            # the pairs that all of them have
+    "What several methods can be compared over."
+    lost = [p.name for p in pairs if not all(p.name in f for f in found)]
+    if not lost: return pairs
+    some = ', '.join(lost[:10]) + (' ...' if len(lost) > 10 else '')
+    kept = [p for p in pairs if p.name not in set(lost)]
+    if not kept: raise ValueError(f"no pair of {dataset} has a fused image of every method: score them one at a time")
+    log(f"{dataset}: {len(lost)} of {len(pairs)} pairs lack a fused image and are left out: {some}")
+    return kept
 
 def means_by_set(
     rows:list[dict],       # from `evaluate_sets`

@@ -61,7 +61,7 @@ def test_a_reader_stands_right_of_what_it_reads_and_nothing_overlaps(net, pair):
             for b in nodes[:i]: assert abs(x-centre[b][0]) >= w+half[b][0]-1e-6 or abs(y-centre[b][1]) >= h+half[b][1]-1e-6
 
 @pytest.mark.parametrize('lit,want', [(None, set()), ('encoder.detail', {'detail'}), ('encoder.base.0', {'base'}), (('decoder','fuse_base'), {'decoder','fuse_base'}),
-                                      (MDTA, {'shallow','base','fuse_base','decoder'})])
+                                      (MDTA, {'shallow','base','fuse_base','decoder'}), (('ir','fused'), {'ir','fused'})])
 def test_the_part_that_is_meant_is_lit(net, pair, lit, want):
     boxes = figure2(net, *pair, lit=lit).svg.split('<g>')
     assert {re.search(r'font-weight="bold">(\w+)<', b)[1] for b in boxes if '#FFE8A3' in b} == want

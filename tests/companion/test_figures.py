@@ -66,3 +66,12 @@ def test_scores_of_a_job_are_those_of_the_written_file(job):
 def test_scores_are_averaged_over_pairs():
     assert mean_scores([dict(a=1, b=2), dict(a=3, b=torch.tensor(4.))]) == dict(a=2., b=3.)
     with pytest.raises(ValueError, match='no scores'): mean_scores([])
+
+def test_a_small_pair_is_scored_without_vif(tmp_path):
+    s = render_scene(0, size=(64,80))
+    for k,x in dict(ir=s.ir, vi=s.vi, f=s.ir).items(): write_image(tmp_path/k/'a.png', x[20:40,20:44])
+    job = Job(match_pairs(tmp_path/'ir', tmp_path/'vi')[0], tmp_path/'f'/'a.png')
+    got = job_scores(job)
+    assert list(got) == list(METRICS) and math.isnan(got['VIF']) and all(math.isfinite(v) for k,v in got.items() if k != 'VIF')
+    mean = mean_scores([got, {k: 2. for k in METRICS}])
+    assert mean['VIF'] == 2 and mean['SD'] == pytest.approx((got['SD'] + 2)/2) and math.isnan(mean_scores([got])['VIF'])

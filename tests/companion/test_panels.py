@@ -2,12 +2,12 @@
 import io, threading, time
 from datetime import datetime
 from functools import partial
-import pytest
+import pytest, torch
 from PIL import Image
 W = pytest.importorskip('ipywidgets', reason='the extra [companion] is not installed')
 pytest.importorskip('matplotlib', reason='the extra [plot] is not installed')
 from smfnet.companion import panels
-from smfnet.companion.panels import Companion, FeaturePanel, FusePanel, LossPanel, PairChooser, TunePanel, WeightSliders, _message, _picture, _row, _shrink
+from smfnet.companion.panels import Companion, FeaturePanel, FreePixels, FusePanel, LossPanel, PairChooser, TunePanel, WeightSliders, _message, _picture, _row, _shrink
 from smfnet.companion.probe import to_png
 from smfnet.companion.views import channel_cc
 from smfnet.data.colour import join_colour
@@ -79,15 +79,32 @@ def losses(nets): return LossPanel(PairChooser(), nets, side=64)
 
 def test_each_slider_moves_what_it_should(losses):
     p, s = losses, losses.weights.sliders
-    state = lambda: (p.bars.value, p.pulls.value, p.image.value)
+    state = lambda: (p.bars.value, p.pulls.value, p.image.value, p.wish.value)
+    ready = lambda: [time.sleep(.02) for _ in range(3000) if p.free.wanted]
+    ready()
     a = state(); s['alpha5'].value = 4.
-    b = state()
-    assert a[0] != b[0] and a[1] == b[1] and a[2] != b[2] and 'α₅ = 4' in p.text.value
+    ready(); b = state()
+    assert a[0] != b[0] and a[1] == b[1] and a[2] != b[2] and a[3] != b[3] and 'α₅ = 4' in p.text.value
     s['alpha4'].value = 12.
     c = state()
-    assert b[0] != c[0] and b[1] != c[1] and b[2] == c[2] and 'α₄ = 12' in p.text.value
+    assert b[0] != c[0] and b[1] != c[1] and b[2:] == c[2:] and 'α₄ = 12' in p.text.value
     p.weights.reset.click()
     assert state() == a
+
+def test_the_image_that_is_asked_for_comes_at_once_and_then_exactly(pair, monkeypatch):
+    go, shown, real = threading.Event(), [], panels.best_pixels
+    monkeypatch.setattr(panels, 'best_pixels', lambda *a, **k: (go.wait(20), real(*a, **k | dict(steps=6)))[1])
+    f = FreePixels(pair, lambda: shown.append(len(f.known)))
+    bright = torch.maximum(pair.ir, pair.vi)
+    assert torch.equal(f.at(OurLossWeights(alpha5=7.)), bright) and f.wanted[0] == (7.,0.) and not shown # the thread still waits
+    thread = f.thread
+    go.set(); thread.join(60)
+    assert {a for a,_ in f.known} == {0., 7., *f.GRID} and f.wanted == [] and shown == [2,3,4,5,6]
+    assert torch.equal(f.at(OurLossWeights(alpha5=7., alpha4=1.)), real(pair.ir[None], pair.vi[None], OurLossWeights(alpha5=7.), steps=6)[0])
+    go.clear()
+    between = f.at(OurLossWeights(alpha5=4.))         # halfway between 2 and 6
+    assert torch.allclose(between, (f.known[2.,0.] + f.known[6.,0.])/2) and f.wanted == [(4.,0.)]
+    f.stopped = True; go.set()
 
 def test_a_slider_of_stage_one_brings_stage_one_to_the_front(losses):
     losses.weights.sliders['beta1'].value = 3.
@@ -126,12 +143,11 @@ def test_fusing_shows_scores_and_the_fused_image(small, pair):
     c.files[0].value, c.files[1].value = uploaded('s_ir.png', to_png(pair.ir)), uploaded('s.png', to_png(join_colour(pair.vi, pair.chroma)))
     c.source.value = c.FILES
     q = FusePanel(c, small)
-    a = q.image.value
+    assert 'data-name="visible"' in q.two.value and 'data-name="fused"' not in q.two.value
     q.start(); q.thread.join(60)
-    assert q.table.value.count('<tr>') == 3 and 'Qabf' in q.table.value and a != q.image.value and not q.go.disabled
-    for slider,v in ((q.part, .2), (q.zoom, 4.), (q.cx, .9)):
-        b = q.image.value; slider.value = v
-        assert b != q.image.value
+    assert q.table.value.count('<tr>') == 3 and 'Qabf' in q.table.value and 'data-name="fused"' in q.two.value and not q.go.disabled
+    c.source.value = c.SCENE
+    assert 'data-name="fused"' not in q.two.value and q.table.value == '', 'the old fused image would be taken for that of the new pair'
 
 def test_stepping_through_features(nets):
     g = FeaturePanel(PairChooser(), nets[2], side=48)

@@ -3,7 +3,7 @@ import base64, io, re
 import numpy as np
 import pytest, torch
 from PIL import Image
-from smfnet.companion.steps import row, steps, unit
+from smfnet.companion.steps import compare, row, steps, unit
 
 def images(page): return [Image.open(io.BytesIO(base64.b64decode(o))) for o in re.findall(r'data:image/webp;base64,([^"]+)', page)]
 
@@ -76,3 +76,19 @@ def test_a_row_holds_each_image_with_its_line():
     page = row([np.zeros((4,6)), torch.ones(1,4,8)], ['a','b & c'])
     assert [o.size for o in images(page.html)] == [(6,4),(8,4)] and 'b &amp; c' in page.html and repr(page) == 'images: a; b & c'
     with pytest.raises(ValueError, match='2 images and 1 titles'): row([np.zeros((4,6))]*2, ['a'])
+
+def test_two_images_need_no_script_and_say_what_they_are():
+    x = np.linspace(0, 1, 48, dtype=np.float32).reshape(6,8)
+    two = compare(dict(a=x, b=1-x, c=np.dstack([x]*3)), 'b', alt='a <ramp>')
+    assert '<script' not in two.html and two.html.count('<img') == 3 and 'alt="b: a &lt;ramp&gt;"' in two.html and 'aspect-ratio:8/6' in two.html
+    assert re.findall(r'<option selected>(.)', two.html) == ['b', 'c'] and repr(two) == 'images under a divider: a, b, c'
+    assert re.findall(r'data-name="(.)" style="[^"]*visibility:(\w+)', two.html) == [('a','hidden'), ('b','visible'), ('c','visible')]
+
+@pytest.mark.parametrize('images, left, match', [
+    (dict(a=np.zeros((2,2), np.float32)), '', 'two images or more'), (dict(a=np.zeros((2,2), np.float32), b=np.zeros((2,3), np.float32)), '', 'one size'),
+    (dict(a=np.zeros((2,2), np.float32), b=np.zeros((2,2), np.float32)), 'z', 'no image is called z')])
+def test_what_cannot_be_compared_is_refused(images, left, match):
+    with pytest.raises(ValueError, match=match): compare(images, left)
+
+def test_large_images_are_shrunk_for_the_browser():
+    assert 'aspect-ratio:1600/800' in compare(dict(a=np.zeros((900,1800), np.float32), b=np.ones((900,1800), np.float32))).html

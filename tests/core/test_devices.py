@@ -3,7 +3,8 @@ import random, subprocess, sys
 import numpy as np
 import pytest
 import torch
-from smfnet.core.devices import get_device, set_seed
+from smfnet.core import devices
+from smfnet.core.devices import get_device, idle_threads, set_seed
 
 def draw(seed):
     set_seed(seed)
@@ -28,6 +29,21 @@ def test_no_gpu_is_said(monkeypatch):
 @pytest.mark.parametrize('device', ['meta', *(d for d in ('mps','xpu') if not getattr(getattr(torch, d, None), 'is_available', lambda: False)())])
 def test_a_device_that_this_torch_has_not_is_said(device):
     with pytest.raises(ValueError, match=f"device '{device}' was asked for, but this torch cannot compute on it"): get_device(device)
+
+@pytest.mark.parametrize('free,share,want', [(800, 99, 8), (410, 99, 4), (20, 99, 1), (800, 2.5, 2), (800, .5, 1), (None, 99, 8)])
+def test_idle_threads(monkeypatch, free, share, want):
+    "Eight cores, of whose 800 ticks some were free; a control group that may take so many cores; nothing known."
+    times = iter([(1000, 5000), (1000 + (free or 0), 5800)])
+    monkeypatch.setattr(devices, '_core_times', lambda: None if free is None else next(times))
+    monkeypatch.setattr(devices, '_core_share', lambda: share)
+    monkeypatch.setattr(devices.os, 'sched_getaffinity', lambda _: range(8), raising=False)
+    monkeypatch.setattr(torch, 'get_num_threads', lambda: 8)
+    assert idle_threads(0) == want
+
+@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='reads /proc')
+def test_ticks_of_the_cores():
+    (a,b),(c,d) = devices._core_times(), devices._core_times()
+    assert 0 < a <= c and a <= b <= d and devices._core_share() > 0
 
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='the setting is of glibc, on Linux')
 def test_kept_memory_is_not_faulted_in_again():

@@ -3,7 +3,8 @@ import sys, types
 import numpy as np
 import pytest
 from smfnet.data.images import ImageError, image_size, read_image, write_image
-from smfnet.data.radiometric import radiometric_maker, read_celsius, save_celsius
+from smfnet.data.kinds import as_images
+from smfnet.data.radiometric import radiometric_maker, read_celsius, read_thermal, save_celsius
 
 def segment(mark, data): return bytes([0xFF, mark]) + (len(data)+2).to_bytes(2, 'big') + data
 
@@ -55,4 +56,38 @@ def test_without_the_library_one_sentence_names_the_extra(files, monkeypatch):
 def test_what_flyr_cannot_read_is_named(files, monkeypatch):
     def fail(p): raise ValueError('no raw image')
     monkeypatch.setitem(sys.modules, 'flyr', types.SimpleNamespace(unpack=fail))
-    with pytest.raises(ImageError, match='flir.jpg: flyr cannot read its temperatures: no raw image'): read_celsius(files['flir'])
+    with pytest.raises(ImageError, match='flir.jpg: flyr cannot read its temperatures .ValueError: no raw image'): read_celsius(files['flir'])
+
+# on to fusing
+
+def test_the_temperatures_are_taken_instead_of_the_picture(files, flyr):
+    "As large as the picture, coldest black, hottest white; with percentiles if asked for."
+    x, said = read_thermal(files['flir'])
+    assert x.shape == (8,10) == image_size(files['flir']) and x[0,0] < .05 and x[-1,-1] > .95 and (np.diff(x, axis=1) >= -1e-6).all()
+    assert 'flir.jpg: temperatures from -5.0 to 6.0 °C are taken instead of the picture; coldest is black' in said
+    wide, said = read_thermal(files['flir'], (25, 75))
+    assert (wide == 0).mean() > .1 and (wide == 1).mean() > .1 and (x == 1).mean() < .1 and said.endswith('instead of the picture')
+    got = as_images(files['flir'], 'ir', thermal=True)
+    assert (got.x[0,...,0] == x).all() and got.hint and got.size == (8,10)
+
+def test_they_are_turned_as_the_picture_is(files, flyr, tmp_path):
+    from PIL import Image
+    exif = Image.Exif()
+    exif[274] = 6 # the camera was held upright: turn to the right
+    Image.fromarray(np.full((8,10), 128, np.uint8)).save(tmp_path/'up.jpg', exif=exif)
+    data = (tmp_path/'up.jpg').read_bytes()
+    (tmp_path/'up.jpg').write_bytes(data[:2] + segment(0xE1, b'FLIR\0\1\0\0numbers') + data[2:])
+    x, _ = read_thermal(tmp_path/'up.jpg')
+    assert x.shape == image_size(tmp_path/'up.jpg') == (10,8) and x[0,-1] < .05 and x[-1,0] > .95
+
+def test_other_infrared_files_are_read_as_ever(files, flyr):
+    x, said = read_thermal(files['plain'])
+    assert said == '' and (x == read_image(files['plain'])).all() and as_images(files['plain'], 'ir', thermal=True).hint == ''
+
+def test_without_a_way_to_the_temperatures_the_picture_is_taken_and_said_so(files, monkeypatch):
+    picture = read_image(files['plain'])
+    x, said = read_thermal(files['dji'])
+    assert (x == picture).all() and "DJI's Thermal SDK" in said and 'its picture is taken' in said
+    monkeypatch.setitem(sys.modules, 'flyr', None)
+    x, said = read_thermal(files['flir'])
+    assert (x == picture).all() and "pip install 'smfnet[radiometric]'; its picture is taken" in said and said.startswith(str(files['flir']))

@@ -70,6 +70,23 @@ def browser():
         yield b
         b.close()
 
+def divider_and_zoom(page, two):
+    "Move the divider by pointer and keyboard, magnify, choose another image: all in the page, without a kernel."
+    window = two.locator('.smf-window')
+    value = lambda name: window.evaluate(f'o => o.style.getPropertyValue("--{name}")')
+    window.scroll_into_view_if_needed()
+    box = window.bounding_box()
+    page.mouse.move(box['x'] + .25*box['width'], box['y'] + .5*box['height'])
+    assert abs(float(value('part')[:-1]) - 25) < 2 and value('x') == value('part')
+    two.get_by_label('divider').focus(); page.keyboard.press('End')
+    assert value('part') == '100%'
+    two.get_by_label('zoom').focus(); page.keyboard.press('End')
+    assert value('zoom') == '8' and two.locator('[data-name="fused"] img').evaluate('o => getComputedStyle(o).transform').startswith('matrix(8')
+    page.keyboard.press('Home')
+    two.get_by_label('left').select_option('infrared')
+    assert two.locator('[data-smf=a]').inner_text() == 'infrared'
+    assert two.locator('.smf-window > div[data-name]').evaluate_all('o => o.filter(d => d.style.visibility != "hidden").map(d => d.dataset.name)') == ['infrared', 'fused']
+
 # --- voila
 
 def until(page, what, seconds=120):
@@ -107,16 +124,16 @@ def voila(browser, tmp_path_factory):
         yield page
 
 def test_voila_shows_every_panel_and_asks_nobody_else(voila):
-    for name in ('smf-pair', 'smf-gradient', 'smf-wipe', 'smf-channel', 'smf-channels'): assert voila.locator(f'img.{name}').evaluate('o => o.naturalWidth') > 100, name
+    for name in ('smf-pair', 'smf-gradient', 'smf-wish', 'smf-channel', 'smf-channels'): assert voila.locator(f'img.{name}').evaluate('o => o.naturalWidth') > 100, name
     assert 'α₄ = 10' in voila.content() and voila.locator('.widget-slider').count() >= 12
     shot(voila, 'voila', full=True)
     assert outside(voila) == [] and voila.errors == []
 
 def test_voila_slider_moves_bars_arrows_and_picture(voila):
-    before, image = bars(voila), source(voila, 'smf-gradient')
+    before, image, wish = bars(voila), source(voila, 'smf-gradient'), source(voila, 'smf-wish')
     press(voila, 'α₅', 'ArrowRight', 8)
     until(voila, lambda: 'α₅ = 6' in voila.content())
-    until(voila, lambda: bars(voila) != before and source(voila, 'smf-gradient') != image)
+    until(voila, lambda: bars(voila) != before and source(voila, 'smf-gradient') != image and source(voila, 'smf-wish') != wish)
     image, thick = source(voila, 'smf-gradient'), arrows(voila)
     press(voila, 'α₄', 'End')
     until(voila, lambda: 'α₄ = 20' in voila.content())
@@ -165,12 +182,11 @@ def test_voila_fuses_an_uploaded_pair(voila, tmp_path):
         with voila.expect_file_chooser() as chooser: voila.locator('.jupyter-widget-upload, .widget-upload').nth(k).click()
         chooser.value.set_files(f)
     until(voila, lambda: 'mine_vi: 128×96 px' in voila.content())
-    wiped = source(voila, 'smf-wipe')
+    two = voila.locator('.smf-two')
+    assert two.locator('img').count() == 2
     voila.get_by_role('button', name='Fuse this pair').click()
-    until(voila, lambda: 'Qabf' in voila.content() and source(voila, 'smf-wipe') != wiped)
-    wiped = source(voila, 'smf-wipe')
-    press(voila, 'zoom', 'End')
-    until(voila, lambda: source(voila, 'smf-wipe') != wiped)
+    until(voila, lambda: 'Qabf' in voila.content() and two.locator('img').count() == 4)
+    divider_and_zoom(voila, two)
     channel = source(voila, 'smf-channel')
     press(voila, 'channel', 'ArrowRight', 3)
     until(voila, lambda: 'channel 3 of base' in voila.content() and source(voila, 'smf-channel') != channel)
@@ -183,6 +199,97 @@ def test_voila_on_a_phone(voila):
     shot(voila, 'voila-phone', full=True)
     assert voila.evaluate('document.documentElement.scrollWidth') <= PHONE['width'] + 20
     voila.set_viewport_size(DESK)
+
+# --- the companion: Try it and the sliders as tabs of one server
+
+@pytest.fixture(scope='module')
+def companion(tmp_path_factory):
+    "What `make companion` serves, with a site of two pages beside it."
+    where = tmp_path_factory.mktemp('companion')
+    (where/'nbs').mkdir()
+    for n in ('try_it', 'loss_weights'): shutil.copy(ROOT/f'nbs/{n}.ipynb', where/'nbs')
+    for n in ('index', 'nbs/paper/07_stage_one', 'nbs/tools/fuse_command'):
+        (where/f'docs/_build/html/{n}.html').parent.mkdir(parents=True, exist_ok=True)
+        (where/f'docs/_build/html/{n}.html').write_text(f'<h1>{n}</h1>')
+    options = re.findall(r"--[\w.]+=(?:'[^']*'|\S+)", (ROOT/'Makefile').read_text().split('companion: ', 1)[1].split('\nclean:')[0])
+    assert len(options) == 4
+    with server(BIN/'voila', '.', '--no-browser', '--port={port}', '--Voila.ip=127.0.0.1', *(o.replace("'", '') for o in options), cwd=where) as url: yield url
+
+@pytest.fixture
+def tried(browser, companion):
+    "The first tab."
+    with page_of(browser) as page:
+        page.goto(companion)
+        page.wait_for_url('**/voila/render/nbs/try_it.ipynb')
+        page.locator('.smf-two').wait_for()
+        page.locator('.smf-tabs').wait_for()
+        yield page
+
+def test_companion_opens_with_try_it(tried):
+    assert tried.locator('.smf-tabs a').evaluate_all('o => o.map(a => [a.textContent, a.getAttribute("aria-current")])') == [['Try it', 'page'], ['Loss weights', None], ['The site', None]]
+    assert 'fused by fast' in tried.content()
+    divider_and_zoom(tried, tried.locator('.smf-two'))
+    shot(tried, 'try-it')
+    assert outside(tried) == [] and tried.errors == []
+
+def test_two_files_dropped_at_once_are_fused_and_downloaded(tried, tmp_path):
+    from base64 import b64encode
+    from smfnet.data.examples import example_files
+    f = example_files('camp')
+    files = [[p.name, b64encode(p.read_bytes()).decode()] for p in (f.vi, f.ir)]
+    began = time.monotonic()
+    tried.locator('[ondrop]').evaluate("""(o, files) => {
+      const d = new DataTransfer();
+      for (const [name, b] of files) d.items.add(new File([Uint8Array.from(atob(b), c => c.charCodeAt(0))], name, {type: 'image/png'}));
+      o.dispatchEvent(new DragEvent('drop', {dataTransfer: d, bubbles: true, cancelable: true}));
+    }""", files)
+    until(tried, lambda: 'camp_vi: ' in tried.content(), 60)
+    print(f'dropped to shown: {time.monotonic()-began:.1f} s')
+    with tried.expect_download() as d: tried.get_by_text('Download the fused image').click()
+    assert d.value.suggested_filename == 'camp_vi_fused.png'
+    d.value.save_as(tmp_path/'x.png')
+    from smfnet.data.images import read_image
+    assert read_image(tmp_path/'x.png').shape == read_image(f.vi).shape
+    shot(tried, 'try-it-camp')
+
+def test_a_bad_file_is_told_in_one_sentence(tried, tmp_path):
+    (tmp_path/'holiday.png').write_bytes(b'no image')
+    from smfnet.data.examples import example_files
+    for i,p in enumerate((tmp_path/'holiday.png', example_files().vi)):
+        with tried.expect_file_chooser() as chooser: tried.locator('.smf-upload').nth(i).click()
+        chooser.value.set_files(p)
+        until(tried, lambda: ('Now the visible' if i == 0 else 'holiday.png is not an image') in tried.content(), 60)
+        assert tried.locator('.smf-two').count() == 0, 'the old pair would be taken for the new one'
+
+def test_links_lead_to_the_site(browser, companion, tried):
+    link = tried.get_by_role('link', name='the command')
+    until(tried, lambda: 'docs/_build/html' in link.get_attribute('href'), 20)
+    with tried.context.expect_page() as opened: link.click()
+    opened.value.get_by_text('nbs/tools/fuse_command').wait_for()
+    assert tried.request.get(companion + '/voila/files/nbs/try_it.ipynb').status == 403
+
+def test_kernels_end_with_their_page(browser, companion):
+    with page_of(browser) as page:
+        page.goto(companion + '/voila/render/nbs/try_it.ipynb')
+        page.locator('.smf-two').wait_for()
+        kernel = page.evaluate("JSON.parse(document.querySelector('#jupyter-config-data').textContent).kernelId")
+        alive = lambda p: p.request.get(f'{companion}/api/kernels/{kernel}').status
+        assert alive(page) == 200
+        other = page.context.new_page()
+        page.close(run_before_unload=True)
+        until(other, lambda: alive(other) == 404, 30)
+
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+def test_try_it_on_a_phone(browser, companion, scheme):
+    with page_of(browser, PHONE, scheme) as page:
+        page.goto(companion)
+        page.locator('.smf-two').wait_for()
+        page.wait_for_timeout(500)
+        ground = page.locator('.smf-tabs').evaluate("o => { let p = o, c; do { c = getComputedStyle(p).backgroundColor; p = p.parentElement; } while (c === 'rgba(0, 0, 0, 0)' && p); return c; }")
+        assert (max(map(int, re.findall(r'\d+', ground)[:3])) < 90) == (scheme == 'dark'), ground
+        assert page.evaluate('document.documentElement.scrollWidth') <= PHONE['width'] + 1
+        assert page.locator('.smf-window').bounding_box()['width'] > 300
+        shot(page, f'try-it-phone-{scheme}', full=True)
 
 # --- JupyterLab
 

@@ -57,6 +57,20 @@ def test_outputs_of_a_record_stand_under_the_cells_that_made_them(build):
     got = build.with_record([code('x:int = 1', tags=['parameters']), code('x'), code('new')], record)
     assert [c['source'] for c in got][2:] == ['x = 2', 'x', 'new'] and got[3]['outputs'] == ['out'] and got[4]['outputs'] == []
 
+def test_the_page_of_each_stage_shows_its_own_parameters_once(build, tmp_path):
+    import json
+    build.write_notebook(ROOT/'nbs/train.ipynb', tmp_path)
+    for n,other in (('train', 'stage = 2'), ('train_stage_2', 'stage = 1')):
+        given = [''.join(c['source']) for c in json.loads((tmp_path/f'{n}.ipynb').read_text())['cells'] if c.get('id') == 'given']
+        assert len(given) == 1 and other not in given[0], n
+
+def test_code_of_pages_of_widgets_is_folded(build, tmp_path):
+    import json
+    for n in build.WIDGETS:
+        build.write_notebook(ROOT/f'nbs/{n}.ipynb', tmp_path)
+        cells = [c for c in json.loads((tmp_path/f'{n}.ipynb').read_text())['cells'] if c['cell_type'] == 'code']
+        assert all('hide-input' in c['metadata']['tags'] for c in cells) and sum(len(c['outputs']) for c in cells) >= 3, n
+
 def test_verdicts_count_what_the_tables_say(build, tmp_path):
     from smfnet.scoring.tables import published
     paper = {r['column']: r['value'] for r in published(1) if (r['method'], r['dataset']) == ('SMFNet', 'TNO')}
@@ -65,7 +79,7 @@ def test_verdicts_count_what_the_tables_say(build, tmp_path):
     rows = [f"p{i},{paper['EN']+1+i},{.97*paper['SD']},{.5*paper['SF']}" for i in range(2)]
     (tmp_path/'images/TNO-test-SMFNet-minmax.csv').write_text('\n'.join(['name,EN,SD,SF', *rows]))
     title, text, table = build.verdicts(tmp_path)
-    assert title == '### TNO/test' and 'in 1 of 3 metrics (EN); in 1 more they stay within 5 % of it (SD)' in text and '± 0.71' in table
+    assert title == '### TNO/test' and 'in 1 of 3 metrics (EN); in 1 more they stay within 5 % of it (SD)' in text and '±\u00a00.71' in table
 
 def test_pages_stand_in_reading_order(build):
     names = ['zoo.ipynb', 'train.ipynb', 'fuse.ipynb', 'paper/02_b.ipynb', 'paper/01_a.ipynb', 'tools/late.ipynb', 'tools/early.ipynb', 'tools/loose.ipynb', 'evidence/z.ipynb']

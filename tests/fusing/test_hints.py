@@ -1,19 +1,24 @@
 "Hints about pairs that can be fused and perhaps should not be as they are (fusing.hints)."
+import warnings
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from smfnet.data.images import write_image
+from smfnet.data.kinds import as_images
 from smfnet.data.pairs import PairFiles
 from smfnet.data.scenes.render import render_scene
-from smfnet.fusing.api import FuseOptions, load_pair
+from smfnet.fusing.api import FuseOptions, fuse, load_pair, take_pair
+from smfnet.fusing.folders import fuse_folder
 from smfnet.fusing.hints import pair_hints
 
 SCENE = render_scene(3, size=(64,80))
 IRON = np.stack([SCENE.ir, SCENE.ir**2, .6 - .5*SCENE.ir], -1)
 
 def hints(files, **options):
-    o = FuseOptions(**options)
-    return pair_hints(files, o, load_pair(files, o))
+    said = []
+    load_pair(files, FuseOptions(**options), said.append)
+    return said
 
 @pytest.fixture
 def pair(tmp_path):
@@ -51,5 +56,35 @@ def test_a_changed_shape(pair):
     assert 'resize changes the shape of an image' in hints(files, resize='ir')[0]
     assert hints(pair(ir=SCENE.ir[::2,::2]), resize='ir') == []
 
-def test_names_and_headers_without_the_pixels(pair):
-    assert pair_hints(pair(ir=IRON))[0].endswith('save it in white-hot grey')
+def test_shifted(pair):
+    moved = np.roll(render_scene(3, size=(160,200)).ir, (6,-9), (0,1))
+    said = hints(pair(ir=moved, vi=render_scene(3, size=(160,200)).vi))
+    assert said and '7_vis.png seems to be moved by +9 px to the right and -6 px down against ' in said[-1] and '7_ir.png; edges' in said[-1]
+
+def test_arrays_pictures_and_tensors_are_called_by_their_arguments():
+    x, grey = (500 + 15000*SCENE.ir).astype(np.uint16), SCENE.vi.mean(-1)
+    for k in (x, Image.fromarray(x), torch.from_numpy(x)):
+        assert pair_hints(as_images(k, 'ir'), as_images(SCENE.vi, 'vi'))[0].startswith('ir holds 14-bit values')
+    assert pair_hints(as_images(SCENE.vi, 'ir'), as_images(grey, 'vi')) == ['ir and vi look swapped: the infrared has colour and the visible has none']
+    two = lambda a, b: as_images(np.stack([a, b]), 'ir')
+    assert pair_hints(two(SCENE.ir, .5 + .05*SCENE.ir), two(grey, grey))[0].startswith('ir[1] spans')
+    many = lambda x, last: as_images(np.stack([x]*8 + [last]), 'ir')
+    assert pair_hints(many(SCENE.ir, .5 + .05*SCENE.ir), many(grey, grey)) == [] # the first eight are looked at
+
+def test_python_says_what_the_folder_says(pair, net, tmp_path):
+    "The same sentences, as warnings of the line that calls `fuse`."
+    files = pair(ir=np.clip(.5 + .05*IRON, 0, 1))
+    for options in ({}, dict(stretch=(1,99))):
+        job, = fuse_folder(files.ir, files.vi, tmp_path/'f.png', weights=net, **options)
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter('always')
+            fuse(files.ir, files.vi, weights=net, **options)
+        assert [str(w.message) for w in seen] == job.hints != [] and {w.filename for w in seen} == {__file__}
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        fuse(SCENE.ir, SCENE.vi, weights=net)
+
+def test_nobody_who_asks_for_no_hints_is_told(pair):
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        take_pair(IRON, SCENE.vi)

@@ -10,7 +10,7 @@ from smfnet.fusing import video
 from smfnet.fusing.api import FuseOptions, fuse_batch
 from smfnet.fusing.cli import main
 from smfnet.fusing.films import Film, FilmWriter, open_film
-from smfnet.fusing.video import Calm, flicker, fuse_frames, fuse_video
+from smfnet.fusing.video import Calm, common_rate, flicker, fuse_frames, fuse_video
 from smfnet.network.student import StudentConfig, StudentNet
 
 extra = pytest.mark.skipif(find_spec('av') is None, reason='the extra [video] is not installed')
@@ -114,9 +114,9 @@ def test_films_that_do_not_fit(student, films):
     a = open_film(films/'ir.tif')
     other = lambda **k: Film(**(vars(a) | k))
     with pytest.raises(ValueError, match=r'has 25 frames a second and .* 30; bring both to one rate first: ffmpeg -i fast.mp4 -r 25'):
-        video._common_rate(other(rate=Fraction(25)), other(rate=Fraction(30), path=films/'fast.mp4'))
-    assert video._common_rate(other(rate=Fraction(25)), a) == 25 and video._common_rate(a, a) is None
-    assert video._common_rate(other(rate=Fraction(25)), other(rate=Fraction(30)), 10) == 10
+        common_rate(other(rate=Fraction(25)), other(rate=Fraction(30), path=films/'fast.mp4'))
+    assert common_rate(other(rate=Fraction(25)), a) == 25 and common_rate(a, a) is None
+    assert common_rate(other(rate=Fraction(25)), other(rate=Fraction(30)), 10) == 10
     with pytest.raises(ValueError, match='same film'): fuse_video(films/'ir.tif', films/'ir.tif', films/'o.tif', weights=student)
     with pytest.raises(ValueError, match='one of the sources'): fuse_video(films/'ir.tif', films/'vi.tif', films/'vi.tif', weights=student)
     writer = FilmWriter(films/'small.tif', None)

@@ -64,7 +64,7 @@ def test_a_save_that_fails_leaves_the_earlier_file(net, saved):
     assert [p.name for p in saved.parent.iterdir()] == [saved.name] and saved.read_bytes() == raw
 
 def test_shipped_weights_are_known_by_name():
-    assert {'fast','ivf','mif','stage1'} <= set(list_weights())
+    assert {'fast','ivf','mif','paper','stage1'} <= set(list_weights())
     for name in list_weights():
         state,cfg,info = read_checkpoint(weights_path(name))
         assert info and (cfg == StudentConfig() if name == 'fast' else replace(cfg, residual=0.) == MODEL_PRESETS['paper']), name

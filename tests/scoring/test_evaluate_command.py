@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 from smfnet.data.images import write_image
-from smfnet.scoring.cli import main
+from smfnet.scoring.cli import _parser, _sources, main
 from smfnet.scoring.score import read_rows, summary
 
 def call(capsys, *args):
@@ -113,11 +113,11 @@ def test_metrics_are_chosen(folders, capsys, tmp_path):
         and (tmp_path / 'o.csv').read_text().split('\n')[0]
         == 'name,method,EN,SD,SF,MI,SCD,VIF,Qabf,AG,SSIM,Eq29,Eq30,sky'
     )
-    assert 'larger is better, for Eq29 and Eq30 smaller; * best' in out
+    assert 'smaller is better for Eq29, Eq30; larger for all others; * best' in out
     best = next(l for l in out.split('\n') if l.startswith('max'))
     assert '0.0000*' in best # the maximum is what Eq. 29 asks for
     code,out,_ = call(capsys, *src, '--metrics', 'VIF,sky')
-    assert code == 0 and out.split('\n')[0].split() == ['method','images','VIF','sky'] and 'smaller' not in out
+    assert code == 0 and out.split('\n')[0].split() == ['method','images','VIF','sky'] and 'smaller' not in out and 'larger is better' in out
 
 def test_unknown_weights_are_named(capsys):
     code,out,err = call(capsys, '--record', 'nosuch')
@@ -158,3 +158,40 @@ def test_raw_infrared_is_hinted_at_and_stretched(folders, capsys, tmp_path):
     for bad in ('5', '9,1', 'a,b'):
         code,out,err = call(capsys, *src, '--stretch', bad)
         assert code == 1 and 'two percentiles' in err
+
+def test_the_last_words_say_what_was_written_and_how_to_read_it(folders, capsys, tmp_path):
+    src = '--ir', folders/'ir', '--vi', folders/'vi', '--fused', folders/'avg', '--metrics', 'EN'
+    code,out,_ = call(capsys, *src, '--csv', tmp_path/'o.csv')
+    assert code == 0 and out.endswith(f"written: {tmp_path/'o.csv'} (one row per image)\n")
+    code,out,_ = call(capsys, *src)
+    assert out.split('\n')[-2].startswith("(--csv FILE.csv keeps every image's numbers")
+
+def test_missing_pixels_and_registration(folders, capsys, tmp_path):
+    "--nodata and --register do what they do in smfnet_fuse."
+    import numpy as np
+    from PIL import Image
+    (tmp_path/'k').mkdir()
+    for k in '0123':
+        x = 290 + np.asarray(Image.open(folders/'ir'/f'{k}.png')).astype(np.float32)/8
+        x[:9] = -9999
+        Image.fromarray(x).save(tmp_path/'k'/f'{k}.tif')
+    src = '--ir', tmp_path/'k', '--vi', folders/'vi', '--fused', folders/'avg', '--metrics', 'SSIM', '--stretch', '0,100'
+    got = {}
+    for more in ((), ('--nodata', '-9999')):
+        code,_,err = call(capsys, *src, *more, '--csv', tmp_path/'o.csv', '--report', tmp_path/'r.md', '--json', tmp_path/'o.json')
+        assert code == 0, err
+        got[more] = summary(read_rows(tmp_path/'o.csv', 'SSIM'))[0]['SSIM']
+        assert json.loads((tmp_path/'o.json').read_text())['nodata'] == (-9999 if more else None)
+    assert got['--nodata', '-9999'] > got[()] + .05
+    assert _sources(_parser().parse_args(['--register', '--nodata', '-1'])) == dict(stretch=None, resize=None, nodata=-1, register='similarity')
+    with pytest.raises(SystemExit): call(capsys, *src, '--register', 'affine')
+
+def test_names_that_cannot_be_printed(folders, tmp_path):
+    "A terminal of ASCII gets escapes, not a traceback."
+    for k,src in dict(ir='ir', vi='vi', f='avg').items():
+        (tmp_path/k).mkdir()
+        (tmp_path/k/'é\u6f22.png').write_bytes((folders/src/'0.png').read_bytes())
+    (tmp_path/'f'/'ü.png').write_bytes((folders/'avg'/'1.png').read_bytes())
+    r = subprocess.run([sys.executable, '-m', 'smfnet.scoring.cli', '--ir', tmp_path/'ir', '--vi', tmp_path/'vi', '--fused', f"m\u00e9thode={tmp_path/'f'}", '--metrics', 'EN'],
+                       capture_output=True, text=True, env={'PYTHONIOENCODING':'ascii', 'PATH':'/usr/bin'})
+    assert r.returncode == 0 and '\\xfc.png' in r.stderr and 'm\\xe9thode' in r.stdout and 'Traceback' not in r.stderr, r.stderr

@@ -47,7 +47,7 @@ def test_recorded_calibration_is_the_published_row():
 def test_recorded_weights_are_the_shipped_ones():
     rows = [r for r in recorded() if r['weights_sha256']]
     if not rows: pytest.skip('no result of shipped weights is recorded')
-    shipped = {m: weights_hash(load_model(w, 'cpu').state_dict())[:12] for m,w in (('SMFNet','ivf'), ('fast','fast'))}
+    shipped = {m: weights_hash(load_model(w, 'cpu').state_dict())[:12] for m,w in (('SMFNet','ivf'), ('fast','fast'), ('paper','paper'))}
     assert {(r['method'], r['weights_sha256']) for r in rows} <= set(shipped.items())
 
 def test_readme_shows_what_is_recorded():

@@ -52,3 +52,11 @@ def test_names_are_no_markup(pairs, tmp_path):
 
 def test_another_ending_is_refused(rows, pairs, tmp_path):
     with pytest.raises(ValueError, match='r.pdf: a report ends in .html or .md'): write_report(tmp_path/'r.pdf', rows, {}, {})
+
+def test_three_methods_get_a_critical_difference(rows, pairs, tmp_path):
+    three = rows + [{**r, 'method':'again', 'SSIM':r['SSIM'] + .5} for r in rows if r['method'] == 'average']
+    n = report_numbers(three)['scenes']
+    assert [f['metric'] for f in n['friedman']] == ['SD','SSIM'] and report_numbers(rows)['scenes']['friedman'] == []
+    text = write_report(tmp_path/'r.md', three, {'scenes':pairs}, {}).read_text()
+    assert f"differ by less than {n['friedman'][0]['distance']:.2f}" in text and '| p (Friedman) |' in text
+    assert '| again | ' + ' | '.join(f"{f['again']:.2f}" for f in n['friedman']) in text

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from smfnet.data.images import to_bytes, write_image
+from smfnet.data.images import read_image, to_bytes, write_image
 from smfnet.data.pairs import list_images, match_pairs
 from smfnet.fusing.api import FuseOptions
 from smfnet.metrics.paper import METRICS
@@ -98,7 +98,25 @@ def test_jobs_are_not_read_ahead():
     read = []
     it = S._bounded_map(abs, (read.append(i) or i for i in range(100)), 2)
     first = next(it); it.close()
-    assert (first, len(read)) == (0, 4)
+    assert (first, len(read)) == (0, 5) # one here, two for each worker
+
+def test_the_first_job_is_done_here_while_workers_start():
+    assert list(S._bounded_map(abs, [-3,2,-1], 2, here=lambda x: 'here')) == ['here',2,1]
+    assert list(S._bounded_map(abs, [-3,2], 1, here=lambda x: 'here')) == ['here']*2
+
+@pytest.mark.parametrize('workers', [1,2])
+def test_the_bar_counts_images_times_metrics_from_the_first_metric_on(folders, monkeypatch, workers):
+    bars = []
+    class Bar:
+        def __init__(self, total, **kwargs): self.total, self.n, self.steps, self.shown = total, 0, [], not kwargs['disable']; bars.append(self)
+        def __enter__(self): return self
+        def __exit__(self, *_): pass
+        def set_postfix_str(self, text): self.text = text
+        def update(self, n=1): self.n += n; self.steps.append(n)
+    monkeypatch.setattr(S, 'tqdm', Bar)
+    evaluate(folders/'ir', folders/'vi', {'a':folders/'avg', 'b':folders/'max'}, metrics='EN,SD,Eq29', workers=workers, progress=True)
+    bar, = bars
+    assert bar.shown and bar.total == bar.n == 2*4*3 and bar.steps[:3] == [1,1,1] and bar.text == 'b'
 
 def test_files_are_scored_like_the_function_that_wrote_them(pairs, folders):
     rows = evaluate_pairs(pairs, average, metrics='all')
@@ -268,7 +286,7 @@ def test_faint_infrared_is_reported(raw):
     assert not said
 
 def test_sources_of_two_sizes_are_resampled_as_they_were_fused(raw):
-    with pytest.raises(ValueError, match='90x72'): evaluate(raw/'small', raw/'vi', raw/'f')
+    with pytest.raises(ValueError, match=r'45x36 pixels and .* is 90x72; say how .*--resize ir.*--register'): evaluate(raw/'small', raw/'vi', raw/'f')
     got = evaluate(raw/'small', raw/'vi', raw/'f', resize='ir')[0]
     assert got['MI'] == pytest.approx(evaluate(raw/'ir8', raw/'vi', raw/'f')[0]['MI'], rel=.3)
     files = raw/'f'/'a.png', raw/'small'/'a.png', raw/'vi'/'a.png'
@@ -306,3 +324,34 @@ def test_a_batch_of_any_kind_is_scored(pairs):
         got = score(*batch, metrics='EN,SD,SSIM')
         assert all(got[k].tolist() == pytest.approx([want[k]]*2, abs=2e-3) for k in want)
     with pytest.raises(ValueError, match='ir holds 2 images and vi holds 1'): score(f, two(ir), vi)
+
+def test_python_says_of_the_sources_what_fusing_says(raw):
+    with pytest.warns(UserWarning, match='a.png spans 2.9 % of its scale') as seen: score(raw/'f'/'a.png', raw/'ir16'/'a.png', raw/'vi'/'a.png', metrics='EN')
+    assert {w.filename for w in seen} == {__file__}
+
+def test_missing_pixels_are_filled_as_they_were_fused(raw, pairs):
+    from smfnet.fusing.api import take_pair
+    x = (290 + 40*pairs[0].ir[0].numpy()).astype(np.float32)
+    x[10:20,30:50] = -9999
+    Image.fromarray(x).save(raw/'kelvin'/'a.tif')
+    ir,_ = take_pair(raw/'kelvin'/'a.tif', raw/'vi'/'a.png', FuseOptions(stretch=(0, 100), nodata=-9999))
+    want = score(raw/'f'/'a.png', ir.grey()[0], raw/'vi'/'a.png', metrics='MI,SSIM')
+    got = evaluate(raw/'kelvin', raw/'vi', raw/'f', metrics='MI,SSIM', stretch=(0, 100), nodata=-9999)[0]
+    assert {k: got[k] for k in want} == pytest.approx(want) == score(raw/'f'/'a.png', raw/'kelvin'/'a.tif', raw/'vi'/'a.png', metrics='MI,SSIM', stretch=(0, 100), nodata=-9999)
+    assert evaluate(raw/'kelvin', raw/'vi', raw/'f', metrics='MI', stretch=(0, 100))[0]['MI'] != pytest.approx(want['MI'], rel=.01)
+
+def test_a_registered_pair_is_scored_as_it_was_fused(tmp_path):
+    from smfnet.data.register import register_pair, warp
+    from smfnet.data.scenes.render import render_scene
+    s = render_scene(3, size=(96,128))
+    moved = warp(s.ir, np.array([[1,0,-8], [0,1,5], [0,0,1.]]), (96,128))[0]
+    files = [write_image(tmp_path/k/'a.png', x) for k,x in dict(f=s.vi, ir=moved, vi=s.vi).items()]
+    placed = register_pair(read_image(files[1]), read_image(files[2]), 'shift')[0]
+    want = score(files[0], placed, files[2], metrics='MI,Qabf')
+    assert score(*files, metrics='MI,Qabf', register='shift') == pytest.approx(want, rel=1e-3)
+    got, plain = (evaluate(tmp_path/'ir', tmp_path/'vi', tmp_path/'f', metrics='MI', log=lambda s: None, register=r)[0]['MI'] for r in ('shift', None))
+    assert got == pytest.approx(want['MI'], rel=1e-3) and plain != pytest.approx(got, rel=.02)
+
+def test_wrong_ways_of_fusing_are_refused(folders):
+    with pytest.raises(ValueError, match='register must be one of'): evaluate(folders/'ir', folders/'vi', folders/'avg', register='affine')
+    with pytest.raises(TypeError, match='strech'): evaluate(folders/'ir', folders/'vi', folders/'avg', strech=(1, 99))

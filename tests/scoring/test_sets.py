@@ -96,3 +96,16 @@ def test_a_study_in_the_other_protocol(study):
         and rows[True][0]['SD'] > rows[False][0]['SD']
         and 'EN' not in rows[True][0]
     )
+
+def test_pairs_that_a_method_lacks_are_left_out_of_all_and_named(study, tmp_path):
+    sets,saved = study
+    a,b = sets['one']
+    for p in sets['two']: write_image(tmp_path/'few'/'two'/f'{p.name}.png', p.ir)
+    write_image(tmp_path/'few'/'one'/f'{b.name}.png', b.ir)
+    said = []
+    rows = evaluate_sets({'one':[a,b]}, {'average':average, 'saved':saved, 'few':tmp_path/'few'}, metrics='EN', log=said.append)
+    assert [(r['method'], r['name']) for r in rows] == [(m, b.name) for m in ('average','saved','few')]
+    assert said == [f'one: 1 of 2 pairs lack a fused image and are left out: {a.name}']
+    write_image(tmp_path/'other'/'one'/f'{a.name}.png', a.ir)
+    with pytest.raises(ValueError, match='no pair of one has a fused image of every method'):
+        evaluate_sets({'one':[a,b]}, {'few':tmp_path/'few', 'other':tmp_path/'other'}, metrics='EN')

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from smfnet.scoring.score import evaluate_pairs
 from smfnet.scoring.baselines import average, laplacian
-from smfnet.scoring.stats import bootstrap, compare, format_comparison, rank_correlation, ranks
+from smfnet.scoring.stats import bootstrap, compare, format_comparison, friedman, rank_correlation, ranks
 
 def test_the_interval_of_many_values_is_the_textbooks():
     d = np.random.default_rng(0).normal(1, 2, 400)
@@ -107,3 +107,13 @@ def test_ranks_need_two_methods_on_the_same_images():
     row = lambda m,n: dict(method=m, name=n, SD=1.)
     for bad in ([row('a','x')], [row('a','x'), row('b','y')], []):
         with pytest.raises(ValueError, match='at least two methods'): ranks(bad, ('SD',))
+
+def test_friedman_and_nemenyi_as_in_a_textbook():
+    "Demšar 2006 has q = 2.343 for three methods and 2.569 for four; five images that agree have p = exp(-5)."
+    rows = lambda methods, n: [dict(method=m, name=i, EN=float(v), Eq29=float(v)) for v,m in enumerate(methods) for i in range(n)]
+    a,b = friedman(rows('abc', 5), ('EN','Eq29'))
+    assert (a['metric'], a['images'], a['p']) == ('EN', 5, pytest.approx(math.exp(-5))) and a['distance'] == pytest.approx(2.343*math.sqrt(3*4/(6*5)), rel=1e-3)
+    assert [a[m] for m in 'abc'] == [3,2,1] and [b[m] for m in 'abc'] == [1,2,3]
+    assert friedman(rows('abcd', 14), ('EN',))[0]['distance'] == pytest.approx(2.569*math.sqrt(4*5/(6*14)), rel=1e-3)
+    assert friedman([{**r, 'EN':1.} for r in rows('abc', 5)], ('EN',))[0]['p'] == 1
+    with pytest.raises(ValueError, match='three or more methods; these are a, b'): friedman(rows('ab', 5))
