@@ -51,4 +51,4 @@ def test_curve_grows_with_the_history():
     pytest.importorskip('matplotlib')
     from PIL import Image
     rows = [dict(total=2*.9**i+.5, intensity=.1, grad=.3*.95**i, decomp=.05*.8**i) for i in range(30)]
-    assert Image.open(io.BytesIO(curve_png(rows))).size == (400,208) and curve_png(rows[:1]) != curve_png(rows)
+    assert Image.open(io.BytesIO(curve_png(rows))).size == (800,416) and curve_png(rows[:1]) != curve_png(rows)
