@@ -1390,6 +1390,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                       'smfnet.scoring.score.parse_fused': ('tools/scoring.html#parse_fused', 'smfnet/scoring/score.py'),
                                       'smfnet.scoring.score.read_rows': ('tools/scoring.html#read_rows', 'smfnet/scoring/score.py'),
                                       'smfnet.scoring.score.score': ('tools/scoring.html#score', 'smfnet/scoring/score.py'),
+                                      'smfnet.scoring.score.source_options': ( 'tools/scoring.html#source_options',
+                                                                               'smfnet/scoring/score.py'),
                                       'smfnet.scoring.score.summary': ('tools/scoring.html#summary', 'smfnet/scoring/score.py'),
                                       'smfnet.scoring.score.write_rows': ('tools/scoring.html#write_rows', 'smfnet/scoring/score.py')},
             'smfnet.scoring.sets': { 'smfnet.scoring.sets._common': ('tools/methods.html#_common', 'smfnet/scoring/sets.py'),

@@ -15,7 +15,7 @@ from ..data.images import write_image
 from ..data.pairs import PairFiles
 from ..data.datasets import find_pairs
 from ..metrics.paper import full_range
-from ..network.weights import load_model, weights_hash
+from ..network.weights import list_weights, load_model, weights_hash
 from .baselines import BASELINES
 from .score import PROTOCOLS, evaluate_pairs, fuse_checked, match_fused, metric_names, read_rows, summary, write_rows
 from .tables import published, table1, wide
@@ -194,7 +194,7 @@ def score_weights(
 ) -> list[dict]:               # lines that were recorded
     "Record weights, and the baselines, on the test sets; may be interrupted and called again."
     net = load_model(weights, device)
-    sha, name = weights_hash(net.state_dict()), weights if weights in ('fast', 'paper') else 'SMFNet'
+    sha, name = weights_hash(net.state_dict()), weights if weights in list_weights() and weights != 'ivf' else 'SMFNet'
     out = Path(out) if out else project_root()/'runs'/'scores'
     common = dict(results=results, data=data, workers=workers, progress=progress)
     lines = []

@@ -13,11 +13,11 @@ from PIL import Image
 from ..core.files import atomic_path
 from ..data.images import resample, to_bytes
 from ..data.pairs import PairFiles
-from ..fusing.api import FuseOptions, load_pair
+from ..fusing.api import load_pair
 from ..metrics.paper import METRICS
 from ..metrics.picture import LOWER_IS_BETTER
 from .others import measured
-from .score import ALL_METRICS, PROTOCOLS, grey, summary
+from .score import ALL_METRICS, PROTOCOLS, grey, source_options, summary
 from .stats import compare, friedman, ranks
 from .tables import format_table, table1
 
@@ -159,7 +159,7 @@ def write_report(
     style = {'.html':'html', '.htm':'html', '.md':'markdown'}.get(path.suffix.lower())
     if style is None: raise ValueError(f"{path}: a report ends in .html or .md")
     numbers, folder, out = numbers or report_numbers(rows), path.with_name(f'{path.stem}_pictures'), []
-    o = FuseOptions(**sources)
+    o = source_options(**sources)
     def picture(name, kind, x):
         data = _thumbnail(x)
         if style == 'html':

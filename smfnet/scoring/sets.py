@@ -12,9 +12,9 @@ from pathlib import Path
 from ..core.files import data_root, project_root
 from ..data.datasets import DATASETS, find_pairs
 from ..data.scenes.render import scene_pairs
-from ..fusing.api import FuseOptions, as_network, fuse_batch
+from ..fusing.api import as_network, fuse_batch
 from .baselines import BASELINES
-from .score import _bar, _score_each, match_fused, parse_fused, summary
+from .score import _bar, _score_each, match_fused, parse_fused, source_options, summary
 
 # %% ../../nbs/tools/methods.ipynb #c006
 def slug(
@@ -108,7 +108,7 @@ def evaluate_sets(
     workers:int=1,       # processes for the scoring
     progress:bool=False, # show a bar with the time left
     log=warnings.warn,   # function that is given one line for each data set of which a method has no image, and hints
-    **sources,           # stretch, resize, nodata, register: how they were fused, see `FuseOptions`
+    **sources,           # stretch, resize, nodata, register: how they were fused, see `source_options`
 ) -> list[dict]:         # rows: dataset, method, protocol, name, the metrics
     "Score every method on every data set, over the pairs that all of them fused there."
     find = lambda f: {d: f if callable(f) else method_files(pairs, f, d) for d,pairs in sets.items()}
@@ -119,7 +119,7 @@ def evaluate_sets(
                          "fused images are found by the sources' stems")
     have = lambda d: [f[d] for f in files.values() if f[d] and not callable(f[d])]
     sets = {d: _common(d, pairs, have(d), log) for d,pairs in sets.items()}
-    o, rows, seen = FuseOptions(**sources), [], set()
+    o, rows, seen = source_options(**sources), [], set()
     protocol, n = 'minmax' if minmax else 'none', sum(len(sets[d]) for f in files.values() for d in f if f[d])
     with _bar(n, metrics, progress) as (bar,count):
         for d,pairs in sets.items():

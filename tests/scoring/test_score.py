@@ -355,3 +355,9 @@ def test_a_registered_pair_is_scored_as_it_was_fused(tmp_path):
 def test_wrong_ways_of_fusing_are_refused(folders):
     with pytest.raises(ValueError, match='register must be one of'): evaluate(folders/'ir', folders/'vi', folders/'avg', register='affine')
     with pytest.raises(TypeError, match='strech'): evaluate(folders/'ir', folders/'vi', folders/'avg', strech=(1, 99))
+
+def test_an_option_that_does_not_change_the_sources_is_refused():
+    "score(minmax=True) would else give the score of the image as it is."
+    x = np.random.RandomState(0).rand(48,48).astype(np.float32)
+    for bad in ('minmax', 'precision', 'bits'):
+        with pytest.raises(TypeError, match=bad): score(x, x, x, metrics=['EN'], **{bad: True})
