@@ -1,5 +1,5 @@
 "Every command of the README is run, on the files that it names."
-import os, re, subprocess, sys
+import os, re, shlex, subprocess, sys
 from pathlib import Path
 import numpy as np
 import pytest
@@ -53,3 +53,9 @@ def test_python_lines(place, monkeypatch):
     ns = {}
     exec(code, ns)
     assert ns['fused'].shape == (72,96,3) and ns['fused'].dtype == np.float32 and 0 <= ns['fused'].min() and ns['fused'].max() <= 1
+
+def test_an_apostrophe_in_a_path_reaches_the_notebook():
+    "make demo IR=... hands any name on as one word."
+    r = subprocess.run(['make', '-n', 'demo', "IR=it's ir.png", 'VI=v.png'], cwd=root, capture_output=True, text=True)
+    words = shlex.split(next(l for l in r.stdout.replace('\\\n', ' ').splitlines() if 'nbs/fuse.ipynb' in l))
+    assert words[words.index('ir')+1] == "it's ir.png" and words[words.index('vi')+1] == 'v.png'
