@@ -268,6 +268,16 @@ def test_links_lead_to_the_site(browser, companion, tried):
     opened.value.get_by_text('nbs/tools/fuse_command').wait_for()
     assert tried.request.get(companion + '/voila/files/nbs/try_it.ipynb').status == 403
 
+def test_kernels_end_with_their_page(browser, companion):
+    with page_of(browser) as page:
+        page.goto(companion + '/voila/render/nbs/try_it.ipynb') # straight there: the cookie that lets the kernel end is asked for by the page itself
+        page.locator('.smf-two').wait_for()
+        kernel = page.evaluate("JSON.parse(document.querySelector('#jupyter-config-data').textContent).kernelId")
+        alive = lambda: page.request.get(f'{companion}/api/kernels/{kernel}').status
+        assert alive() == 200
+        page.goto('about:blank')
+        until(page, lambda: alive() == 404, 60)
+
 @pytest.mark.parametrize('scheme', ['light', 'dark'])
 def test_try_it_on_a_phone(browser, companion, scheme):
     with page_of(browser, PHONE, scheme) as page:
