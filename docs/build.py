@@ -1,7 +1,8 @@
 """Gather the pages of the site from the notebooks, the package, the results and the README, and build them: `make docs`, or `python docs/build.py [OUT]`.
 
 Nothing here needs the network. Pictures of data sets are made only when SMFNET_DATA is set, and only below OUT."""
-import ast, csv, dataclasses, filecmp, html, importlib, inspect, json, os, posixpath, re, shutil, sys, tempfile, time
+import ast, csv, dataclasses, filecmp, html, importlib, inspect, json, os, posixpath, re, shutil, subprocess, sys, tempfile, time
+from configparser import ConfigParser
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
@@ -422,11 +423,17 @@ def before_after(front:dict) -> str:
 <figcaption><span class="smf-what">{say(first)}</span>. Move over the picture: left of the line one camera, right of it the fused image, made by the weights that come with the package. {html.escape(front['credit'])}.</figcaption>
 </figure>"""
 
+def address(folder:Path=ROOT) -> str:
+    "Where the repository is: git_url of settings.ini, or where this clone came from if that is a web address (without a password in it); else ''."
+    ini = ConfigParser(delimiters=['=']); ini.read(folder/'settings.ini', encoding='utf-8')
+    if url := ini.get('DEFAULT', 'git_url', fallback=''): return url
+    try: origin = subprocess.run(['git', '-C', str(folder), 'config', '--get', 'remote.origin.url'], capture_output=True, text=True).stdout.strip()
+    except OSError: return '' # no git
+    return re.sub(r'//[^/@]*@', '//', origin) if re.match('https?://', origin) else ''
+
 def clone_line() -> str:
-    "The first of three lines; settings.ini knows the address, where there is one."
-    from configparser import ConfigParser
-    ini = ConfigParser(delimiters=['=']); ini.read(ROOT/'settings.ini', encoding='utf-8')
-    return f"git clone {ini['DEFAULT'].get('git_url') or 'ADDRESS-OF-THIS-REPOSITORY'} smfnet && cd smfnet"
+    "The first of three lines."
+    return f"git clone {address() or 'ADDRESS-OF-THIS-REPOSITORY'} smfnet && cd smfnet"
 
 def sync(made:Path, out:Path):
     "Make `out` what `made` is, touching only files that differ, so that Sphinx reads only those again."
@@ -486,7 +493,7 @@ def build(out:Path, data:str|None=None) -> int:
         gather(Path(made)/'src', data, out/'src')
         sync(Path(made)/'src', out/'src')
     from sphinx.cmd.build import main
-    status = main(['-q', '-W', '--keep-going', '-b', 'html', '-d', str(out/'doctrees'), '-c', str(DOCS), str(out/'src'), str(out/'html')])
+    status = main(['-q', '-j', 'auto', '-W', '--keep-going', '-b', 'html', '-d', str(out/'doctrees'), '-c', str(DOCS), str(out/'src'), str(out/'html')])
     if status == 0: finish(out)
     return status
 

@@ -1,9 +1,12 @@
 "Sphinx settings of the documentation. `build.py` beside this file gathers the pages and calls Sphinx."
+import sys
 from configparser import ConfigParser
 from pathlib import Path
 
 here = Path(__file__).resolve().parent
 ini = ConfigParser(delimiters=['=']); ini.read(here.parent/'settings.ini', encoding='utf-8'); ini = ini['DEFAULT']
+sys.path.insert(0, str(here))
+from build import address # noqa: E402
 
 project, author, release = ini['lib_name'], ini['author'], ini['version']
 project_copyright = ini['copyright']
@@ -26,6 +29,6 @@ html_js_files = [('mathjax-config.js', dict(priority=900)), 'smfnet.js'] # after
 html_favicon = str(here/'_static/favicon.svg')
 myst_html_meta = {'description lang=en': 'Fuse infrared and visible images: a paper as notebooks, each equation beside the code that computes it, with a trained network.'}
 html_copy_source = html_show_sourcelink = False
-html_theme_options = dict(**(dict(repository_url=ini['git_url'], use_repository_button=True) if ini.get('git_url') else {}), pygments_light_style='a11y-light', pygments_dark_style='a11y-dark', use_download_button=False, use_fullscreen_button=False, show_toc_level=2, home_page_in_toc=True, navbar_persistent=[])
+html_theme_options = dict(icon_links=[dict(name='Repository', url=o, icon='_static/repository.svg', type='local') for o in [address()] if o], pygments_light_style='a11y-light', pygments_dark_style='a11y-dark', use_download_button=False, use_fullscreen_button=False, show_toc_level=2, home_page_in_toc=True, navbar_persistent=[])
 mathjax_path = 'tex-svg.js'
 mathjax3_config = dict(svg=dict(fontCache='local'), options=dict(enableMenu=False))

@@ -6,7 +6,7 @@
 __all__ = ['parse_stretch', 'main']
 
 # %% ../../nbs/tools/fuse_command.ipynb #c003
-import argparse, functools, os, signal, sys
+import argparse, functools, os, signal, sys, time
 from dataclasses import fields
 import torch
 from ..core.files import print_anything
@@ -132,6 +132,7 @@ def _make_parser() -> argparse.ArgumentParser:
 # %% ../../nbs/tools/fuse_command.ipynb #c008
 def _report(
     jobs:list[Job],      # after fusing
+    seconds:float,       # that fusing took
     quiet:bool=False,    # errors only
 ) -> int:                # exit status: 1 if a job failed
     "Print hints and failures on stderr and a closing line on stdout."
@@ -149,7 +150,7 @@ def _report(
         say(f"smfnet_fuse: {n['failed']} of {len(jobs)} pairs failed{untried}; what is fused is in {where}")
     if not quiet and n['fused']+n['kept']:
         kept = f", {n['kept']} kept" if n['kept'] else ''
-        print(f"{n['fused']} fused{kept} in {sum(j.seconds for j in jobs):.1f} s: {where}")
+        print(f"{n['fused']} fused{kept} in {seconds:.1f} s: {where}")
     return int(n['failed'] > 0)
 
 # %% ../../nbs/tools/fuse_command.ipynb #c010
@@ -191,14 +192,16 @@ def _run_command(
         print(f"{len(jobs)} pairs: {first}" + (', ...' if len(jobs) > 3 else ''), flush=True)
     net = load_model(a.weights or 'ivf', a.device)
     if a.compile: net.compile() # takes effect when the first pair is fused
+    began = time.monotonic()
     run_jobs(jobs, net, resume=a.resume, workers=a.workers, progress=not a.quiet and sys.stderr.isatty())
+    seconds = time.monotonic() - began
     if a.export_onnx and (sizes := [j.size for j in jobs if j.size]):
         made = export_onnx(net, a.export_onnx, sizes[0])
         good_for = 'every size' if any_size(net) else f'{sizes[0][1]}×{sizes[0][0]} px'
         if not a.quiet: print(f"network for {good_for} written: {made}", flush=True)
-    status, seconds = _report(jobs, a.quiet), [j.seconds for j in jobs if j.status == 'fused']
-    if not a.quiet and sum(seconds) > _SLOW and not isinstance(net, StudentNet):
-        print(f"smfnet_fuse: hint: this took {sum(seconds):.0f} s; --weights fast looks much the same and takes less than "
+    status = _report(jobs, seconds, a.quiet)
+    if not a.quiet and seconds > _SLOW and any(j.status == 'fused' for j in jobs) and not isinstance(net, StudentNet):
+        print(f"smfnet_fuse: hint: this took {seconds:.0f} s; --weights fast looks much the same and takes less than "
               "a twentieth", file=sys.stderr)
     return status
 

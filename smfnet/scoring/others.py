@@ -33,7 +33,7 @@ def measured(
     protocol:str|None=None, # 'none' or 'minmax'; None: both
 ) -> list[dict]:            # one row per image: dataset, method, protocol, name, span, metrics (5 digits)
     "The scores of other methods' images."
-    rows = read_rows(files('smfnet')/'tables'/'measured.csv', 'picture')
+    rows = read_rows(files('smfnet')/'tables'/'measured.csv', 'all')
     keep = lambda r: (dataset is None or r['dataset'].split('/')[0] == dataset.split('/')[0])
     return [{**r, 'span':int(r['span'])} for r in rows if keep(r) and protocol in (None, r['protocol'])]
 

@@ -126,3 +126,16 @@ def test_gallery_needs_data_and_says_how(build, tmp_path):
 def test_the_vendored_script_is_named():
     text = (ROOT/'docs/_static/README.md').read_text()
     assert 'Apache License 2.0' in text and re.search(r'MathJax 3\.2\.2', text) and '"3.2.2"' in (ROOT/'docs/_static/tex-svg.js').read_text()
+
+def test_address_is_what_settings_say_or_where_the_clone_came_from(build, tmp_path):
+    import subprocess
+    git = lambda *a: subprocess.run(['git', '-C', str(tmp_path), *a], check=True, capture_output=True)
+    (tmp_path/'settings.ini').write_text('[DEFAULT]\ngit_url =\n')
+    git('init')
+    assert build.address(tmp_path) == ''                      # no origin
+    git('remote', 'add', 'origin', '/some/where/smfnet')
+    assert build.address(tmp_path) == ''                      # a folder is nothing to clone for others
+    git('remote', 'set-url', 'origin', 'https://me:secret@code.example/a/smfnet.git')
+    assert build.address(tmp_path) == 'https://code.example/a/smfnet.git'
+    (tmp_path/'settings.ini').write_text('[DEFAULT]\ngit_url = https://code.example/b\n')
+    assert build.address(tmp_path) == 'https://code.example/b'
