@@ -164,10 +164,11 @@ def budget_text(
     heads = 'the training pairs of the Harvard atlas' if b.data else f'{b.scenes} drawn heads of each kind'
     where = heads if medical else b.data or f'{b.scenes} embedded scenes'
     steps = [f'{s} updates' if s else f'{e} epochs' for s,e in zip(b.steps, (40,80))]
-    net = f"{', '.join(f'{k} = {v}' for k,v in b.model.items())}" if b.model else 'as in the paper'
+    net = f"{', '.join(f'{k} = {v}' for k,v in b.model.items())}" if b.model else f'that of {b.start}' if b.start else 'as in the paper'
     first = f'weights of {b.start}' if b.start else f'{steps[0]} in stage I'
     joint = '' if medical else ', or the sum of both without two stages'
-    alphas = f"α₄ = {b.losses['alpha4']:g}, α₅ = {b.losses['alpha5']:g}" + ('' if medical
+    more = (', edges with their sign' if b.losses.get('edges') == 'signed' else '') + (f", structure {s:g}" if (s := b.losses.get('structure')) else '')
+    alphas = f"α₄ = {b.losses['alpha4']:g}, α₅ = {b.losses['alpha5']:g}{more}" + ('' if medical
             else ' where a row does not change them')
     of = 'each kind' if medical else b.test + (f' at 1/{b.shrink} of their sides' if b.shrink > 1 else '')
     return (f"Trained on {where}: {b.patch}×{b.patch} patches, batches of {c.batch}, Adam at {c.lr:g} ({c.schedule}); "
