@@ -104,19 +104,22 @@ def at():
     m = {(k, r['method'], r['background'], r['fused']): r for k in KINDS for r in medical_means(MEDICAL_ROWS, k)}
     return lambda kind, w, background='black kept': m[kind, f'SMFNet, {w}', background, 'as fused']
 
-def test_medical_training_brings_edges_and_costs_contrast(at):
-    gained = {k: [c for c in METRICS if at(k,'mif')[c] > at(k,'ivf')[c]] for k in KINDS}
-    for k in KINDS: assert {'AG','Qabf','VIF','MI'} <= set(gained[k]) and not {'SD','SCD'} & set(gained[k])
-    assert [k for k in KINDS if 'SF' in gained[k]] == ['MRI-CT','MRI-PET']
-    rise = {k: at(k,'mif')['SSIM'] - at(k,'ivf')['SSIM'] for k in KINDS}
-    assert round(rise['MRI-CT'], 2) == .02 and abs(rise['MRI-PET']) < .01 and round(rise['MRI-SPECT'], 2) == -.01
+def test_medical_training_moves_the_picture_little(at):
+    change = {k: {c: at(k,'mif')[c] - at(k,'ivf')[c] for c in METRICS} for k in KINDS}
+    for k,d in change.items():
+        assert all(abs(v) < .12 for c,v in d.items() if c != 'SD') and -.7 < d['SD'] < -.5
+        assert abs(d['VIF']) <= .0065 and abs(d['Qabf']) <= .0065 and -.07 < d['MI'] < 0
+    one = {r['method']: r for r in wide(published(4)) if 'SMFNet' in r['method']}
+    ours, star = (next(r for m,r in one.items() if w in m) for w in ('IVF', 'MIF'))
+    for c in ('MI','VIF','Qabf'): assert at('MRI-PET','ivf')[c] > max(float(ours[c]), float(star[c]))
+    assert [round(float(star[c]) - float(ours[c]), 2) for c in ('SSIM','MI','VIF','Qabf')] == [1.29, .07, .09, .02]
 
 def test_medical_background_alone_moves_ssim_between_the_two_groups(at):
     for k in KINDS:
-        assert .4 < at(k,'mif','as the network gives it')['SSIM'] < .6 and 1.3 < at(k,'mif')['SSIM'] < 1.5
-        assert at(k,'mif')['SSIM'] - at(k,'mif','as the network gives it')['SSIM'] > .75
-    before, after = at('MRI-CT','ivf','as the network gives it')['SSIM'], at('MRI-CT','ivf')['SSIM']
-    assert round(before, 2) == 1.33 and after - before < .005
+        raw = {w: at(k,w,'as the network gives it')['SSIM'] for w in ('ivf','mif')}
+        assert .4 < raw['ivf'] < .6 and 1.3 < raw['mif'] < 1.5
+        for w in raw: assert 1.3 < at(k,w)['SSIM'] < 1.6
+    assert round(at('MRI-PET','mif','as the network gives it')['SSIM'] - at('MRI-PET','ivf','as the network gives it')['SSIM'], 2) == .86
 
 # what evidence/machines says
 

@@ -97,7 +97,7 @@ def test_trained_fused_scored_and_refused(tmp_path):
 
 def test_shipped_mif_says_how_it_was_made():
     _,cfg,info = read_checkpoint(weights_path('mif'))
-    assert cfg == ModelConfig() and info['stage'] == 2 and 'Harvard' in info['data'] and info['start'].startswith('ivf')
+    assert cfg == read_checkpoint(weights_path('ivf'))[1] and info['stage'] == 2 and 'Harvard' in info['data'] and info['start'].startswith('ivf')
 
 needs_data = pytest.mark.skipif(not (os.environ.get('SMFNET_DATA') and (Path(os.environ['SMFNET_DATA'])/'Harvard').is_dir()), reason='SMFNET_DATA holds no Harvard pairs')
 
