@@ -140,6 +140,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '', 'doc_host': '', 'git_url
                                          'smfnet.companion.panels.TunePanel': ('tools/panels.html#tunepanel', 'smfnet/companion/panels.py'),
                                          'smfnet.companion.panels.TunePanel.__init__': ( 'tools/panels.html#tunepanel.__init__',
                                                                                          'smfnet/companion/panels.py'),
+                                         'smfnet.companion.panels.TunePanel.clear': ( 'tools/panels.html#tunepanel.clear',
+                                                                                      'smfnet/companion/panels.py'),
                                          'smfnet.companion.panels.TunePanel.compare': ( 'tools/panels.html#tunepanel.compare',
                                                                                         'smfnet/companion/panels.py'),
                                          'smfnet.companion.panels.TunePanel.done': ( 'tools/panels.html#tunepanel.done',

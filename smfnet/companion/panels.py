@@ -288,26 +288,33 @@ class TunePanel:
         self.go = button(f'Fine-tune for {seconds:g} s', button_style='primary')
         self.halt = button('Stop', disabled=True)
         self.curve, self.image = _picture('smf-curve', 400), _picture('smf-tuned', 640)
-        self.status = W.HTML(_message('Continues stage II from the shipped weights with the sliders above, '
-                                      'on patches of this pair.'))
+        self.status = W.HTML()
         self.go.on_click(lambda _: self.start()); self.halt.on_click(lambda _: self.tune and self.tune.stopped.set())
         caption = W.HTML(_note('fused by the shipped weights | fused now'))
         pictures = W.VBox([caption, self.image], layout=W.Layout(max_width='100%'))
         self.live = _row(self.curve, pictures)
-        self.live.layout.display = 'none' # until there is something to see
         self.box = W.VBox([_row(self.go, self.halt), self.status, self.live])
+        panel.chooser.observers.append(self.clear)
+        self.clear()
+    def clear(self):
+        "A new pair: a run on another one ends, and nothing of it is shown."
+        if self.tune: self.tune.stopped.set()
+        self.live.layout.display = 'none' # until there is something to see
+        self.status.value = _message('Continues stage II from the shipped weights with the sliders above, on patches of this pair.')
     def start(self):
         "Begin, unless a run is going on: answer at once, and do in the thread what takes a moment."
         if self.tune and self.tune.thread and self.tune.thread.is_alive(): return
         self.go.disabled, self.halt.disabled = True, False
         self.status.value = _message('preparing …')
-        self.tune = FineTune(self.panel.pair, self.panel.nets[2], self.panel.weights.value, patch=self.patch)
+        self.pair = self.panel.pair
+        self.tune = FineTune(self.pair, self.panel.nets[2], self.panel.weights.value, patch=self.patch)
         self.tune.start(self.seconds, self.show, ready=self.ready, done=self.done)
     def ready(self, t:FineTune):
         "In the thread, before the first step: the fused image and the correlations from before."
         self.before, self.cc = t.look()
     def show(self, t:FineTune):
         "After a step: the curve, every few steps the image."
+        if self.pair is not self.panel.pair: return
         n, last = len(t.history), t.history[-1]
         self.curve.value, self.live.layout.display = curve_png(t.history), 'flex'
         cc = ', '.join(f'{BRANCHES[k]} {v:+.2f}' for k,v in last.items() if k in BRANCHES)
@@ -321,6 +328,7 @@ class TunePanel:
     def done(self, t:FineTune):
         "Give the buttons back and say how it ended."
         try:
+            if self.pair is not self.panel.pair: return
             if t.error is not None: self.status.value = _message(f'failed: {t.error}', True); return
             moved, now = self.compare(t)
             cc = ', '.join(f'{b} {self.cc[b]:+.2f} → {v:+.2f}' for b,v in now.items())

@@ -129,6 +129,19 @@ def test_the_button_answers_before_anything_is_computed(small):
     go.set(); t.halt.click(); t.tune.thread.join(30)
     assert said and not t.go.disabled and 'stopped after' in t.status.value
 
+def test_a_new_pair_ends_the_tuning_of_the_old_one_and_hides_it(small):
+    c = PairChooser()
+    t = TunePanel(LossPanel(c, {2: small}, side=48), seconds=600, patch=32, every=1)
+    assert t.live.layout.display == 'none'
+    t.go.click()
+    [time.sleep(.05) for _ in range(1200) if len(t.tune.history) < 2]
+    assert t.live.layout.display == 'flex'
+    c.number.value = 8
+    t.tune.thread.join(30)
+    assert not t.tune.thread.is_alive() and t.live.layout.display == 'none' and 'Continues' in t.status.value and not t.go.disabled
+    t.go.click(); t.halt.click(); t.tune.thread.join(30) # and the new pair can be tuned
+    assert 'stopped after' in t.status.value
+
 def test_handles_and_pictures_have_names(losses):
     assert losses.weights.sliders['alpha4'].tooltip.startswith('α₄: ')
 
