@@ -1,4 +1,4 @@
-# make demo : fuse the pair of the book, or your own, with IR=... VI=... ; make test : what must hold ; make help : the rest
+# make demo : fuse the pair of the package, or your own, with IR=... VI=... ; make test : what must hold ; make help : the rest
 SHELL  := /bin/bash
 PY     ?= python3
 BIN    := .venv/bin
@@ -26,10 +26,10 @@ help:  ## this list
 
 .venv: .venv/.stamp-dev$(MORE)  ## the environment of a developer (SMFNET_EXTRAS=docs,onnx,... for more)
 
-demo: .venv/.stamp-notebooks$(MORE)  ## fuse the pair of the book, or IR=file VI=file (or two folders)
+demo: .venv/.stamp-notebooks$(MORE)  ## fuse the pair of the package, or IR=file VI=file (or two folders)
 	@mkdir -p $(RUNS)
 	@$(BIN)/papermill --log-level WARNING nbs/fuse.ipynb $(RUNS)/fuse.ipynb -k python3 \
-	    $(if $(IR),-r ir $(call quote,$(IR))) $(if $(VI),-r vi $(call quote,$(VI))) -r out $(call quote,$(OUT)) 2> >(grep -v IPKernelApp >&2)
+	    $(if $(IR),-r ir $(call quote,$(IR))) $(if $(VI),-r vi $(call quote,$(VI))) -r out $(call quote,$(OUT)) 2> >(awk '/^Traceback/ {t=1} /IPKernelApp/ {next} !t || /^[A-Za-z]+(Error|Interrupt): ./' >&2)
 	@cat $(call quote,$(if $(suffix $(OUT)),$(OUT)_report,$(OUT)/report)/fuse.txt); echo 'notebook: $(RUNS)/fuse.ipynb'
 
 quick: .venv/.stamp-dev$(MORE)  ## the heart of the tests, under a minute, stops at the first failure
