@@ -35,6 +35,19 @@ def test_a_typo_and_a_wrong_type(tmp_path):
     assert 'there is no parameter outt (is out meant?)' in r.stderr and "parameter seed must be int, not 'three'" in r.stderr
     assert not (tmp_path/'x').exists()
 
+def test_one_image_alone_is_refused_by_the_name_of_the_other(tmp_path):
+    for given,lost in (('ir','vi'), ('vi','ir')):
+        r = papermill(tmp_path/'f.ipynb', (given, root/f'smfnet/examples/doorway_{given}.png'), ('out', tmp_path/'x'))
+        assert r.returncode == 1 and f'ValueError: {lost} is missing' in r.stderr and not (tmp_path/'x').exists()
+
+def test_an_error_of_make_demo_is_one_line(tmp_path):
+    "What papermill prints of a notebook that failed goes through the filter of the Makefile; progress and other lines stay."
+    rule = next(l for l in (root/'Makefile').read_text().splitlines() if 'awk ' in l)
+    script = rule[rule.index("awk '")+5 : rule.rindex("'")]
+    said = 'Executing: 1/11\n[IPKernelApp] WARNING | x\nTraceback (most recent call last):\n  File "a.py", line 1\npapermill.exceptions.PapermillExecutionError: \n---\nFileNotFoundError: ir: there is no file\n'
+    r = subprocess.run(['awk', script.replace('$$', '$')], input=said, capture_output=True, text=True)
+    assert r.stdout.splitlines() == ['Executing: 1/11', 'FileNotFoundError: ir: there is no file']
+
 def test_it_takes_what_the_command_takes(weights, tmp_path):
     "16-bit thermal beside larger colour images: stretched, resampled, two at once, within a budget; a second run keeps the results."
     for k in range(2):
