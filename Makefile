@@ -29,7 +29,7 @@ help:  ## this list
 demo: .venv/.stamp-notebooks$(MORE)  ## fuse the pair of the package, or IR=file VI=file (or two folders)
 	@mkdir -p $(RUNS)
 	@$(BIN)/papermill --log-level WARNING nbs/fuse.ipynb $(RUNS)/fuse.ipynb -k python3 \
-	    $(if $(IR),-r ir $(call quote,$(IR))) $(if $(VI),-r vi $(call quote,$(VI))) -r out $(call quote,$(OUT)) 2> >(awk '/^Traceback/ {t=1} /IPKernelApp/ {next} !t || /^[A-Za-z]+(Error|Interrupt): ./' >&2)
+	    $(if $(IR),-r ir $(call quote,$(IR))) $(if $(VI),-r vi $(call quote,$(VI))) -r out $(call quote,$(OUT)) 2> >(awk '/IPKernelApp/ {next} /^Traceback/ {t=1} t==1 && /^[A-Za-z0-9_.]+: ./ {t=2} t!=1 {print} /[^ ]/ {last=$$0} END {if (t==1) print last}' >&2)
 	@cat $(call quote,$(if $(suffix $(OUT)),$(OUT)_report,$(OUT)/report)/fuse.txt); echo 'notebook: $(RUNS)/fuse.ipynb'
 
 quick: .venv/.stamp-dev$(MORE)  ## the heart of the tests, under a minute, stops at the first failure

@@ -44,9 +44,11 @@ def test_an_error_of_make_demo_is_one_line(tmp_path):
     "What papermill prints of a notebook that failed goes through the filter of the Makefile; progress and other lines stay."
     rule = next(l for l in (root/'Makefile').read_text().splitlines() if 'awk ' in l)
     script = rule[rule.index("awk '")+5 : rule.rindex("'")]
-    said = 'Executing: 1/11\n[IPKernelApp] WARNING | x\nTraceback (most recent call last):\n  File "a.py", line 1\npapermill.exceptions.PapermillExecutionError: \n---\nFileNotFoundError: ir: there is no file\n'
-    r = subprocess.run(['awk', script.replace('$$', '$')], input=said, capture_output=True, text=True)
-    assert r.stdout.splitlines() == ['Executing: 1/11', 'FileNotFoundError: ir: there is no file']
+    head = 'Executing: 1/11\n[IPKernelApp] WARNING | x\nTraceback (most recent call last):\n  File "a.py", line 1\npapermill.exceptions.PapermillExecutionError: \n---\n'
+    for error in ('FileNotFoundError: ir: there is no file\n', 'torch.OutOfMemoryError: too large\nTry --max-memory\n', 'StopIteration\n'):
+        r = subprocess.run(['awk', script.replace('$$', '$')], input=head+error, capture_output=True, text=True)
+        assert r.stdout == 'Executing: 1/11\n' + error
+    assert subprocess.run(['awk', script.replace('$$', '$')], input='a\nb: c\n', capture_output=True, text=True).stdout == 'a\nb: c\n' # nothing failed
 
 def test_it_takes_what_the_command_takes(weights, tmp_path):
     "16-bit thermal beside larger colour images: stretched, resampled, two at once, within a budget; a second run keeps the results."
