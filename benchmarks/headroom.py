@@ -5,6 +5,7 @@
     python benchmarks/headroom.py exchange --loss-weights signed  the same for another objective
     python benchmarks/headroom.py terms                     pixels alone: with more and more SSIM in the objective, with and without its luminance factor
     python benchmarks/headroom.py coarse                    the network's images with more contrast in one part of them, and pixels with Eq. 30 at more and more scales
+    python benchmarks/headroom.py floor                     pixels alone, from the brighter source: with and without a floor under the edges, with more and more structure
     python benchmarks/headroom.py whole --pairs 16          the network's images alone, not cut
     python benchmarks/headroom.py extent                    what the network makes of the same pixels when it sees more around them
     python benchmarks/headroom.py terms --write results/training/terms.csv
@@ -23,6 +24,7 @@ from smfnet.losses.ours import LOSS_PRESETS, EdgeLoss, OurLossWeights
 from smfnet.losses.stage_one import ssim
 from smfnet.metrics.paper import full_range
 from smfnet.scoring.score import score
+from smfnet.studies.tradeoff import best_pixels
 from smfnet.network.weights import weights_hash
 
 METRICS = ('EN','SD','SF','MI','VIF','Qabf','AG','SSIM')
@@ -92,6 +94,15 @@ def coarser(net, pairs, loss, steps, gain=1.1, scales=((3,8),(3,4),(4,4),(5,4),(
         o = dataclasses.replace(loss, edge_scales=s, structure=w)
         yield dict(image=f'pixels, edge_scales={s}, structure={w}') | mean_scores([optimum(x, *p, o, steps) for x,p in zip(ours, pairs)], pairs)
 
+def floored(net, pairs, loss, steps, trials=((.8,.25,0.), (.8,.25,.2), (1.5,.25,.2), (1.5,.5,.2), (1.5,1.,.2), (1.5,1.5,.2), (1.5,3.,.2))):
+    "The network, the brighter source, and optima with (alpha5, structure, edge_floor); their distance from the brighter source before they are stretched, in grey levels (Eq. 29)."
+    far = lambda images: dict(Eq29=round(sum(255*(x - torch.maximum(*o)).abs().mean().item() for x,o in zip(images, pairs))/len(pairs), 2))
+    start = {'network': fuse_all(net, pairs), 'brighter source': [torch.maximum(*o) for o in pairs]}
+    for name,images in start.items(): yield dict(image=name) | mean_scores(images, pairs) | far(images)
+    for a,s,t in trials:
+        best = [best_pixels(*o, OurLossWeights(alpha5=a, edges='signed', structure=s, edge_floor=t), steps=steps) for o in pairs]
+        yield dict(image=f'pixels, α₅ = {a}, structure {s}, floor {t}') | mean_scores(best, pairs) | far(best)
+
 def uncut(net, pairs, loss, steps):
     "The network, SCD as well, and its distance from the brighter source before it is stretched (Eq. 29)."
     ours = fuse_all(net, pairs)
@@ -109,7 +120,7 @@ def extent(net, pairs, loss, steps, sides=(80,112,160,192), window=64):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument('table', choices=('exchange','terms','coarse','whole','extent'), help='see the head of this file')
+    p.add_argument('table', choices=('exchange','terms','coarse','floor','whole','extent'), help='see the head of this file')
     p.add_argument('--weights', nargs='+', default=['ivf'], help='shipped names or checkpoints (default ivf)')
     p.add_argument('--loss-weights', default='scales', choices=OBJECTIVES, help='whose edges, scales and weights count (default scales)')
     p.add_argument('--data', default='RoadScene/train', help='below SMFNET_DATA (default RoadScene/train)')
@@ -122,7 +133,7 @@ def main():
     except (OSError, ValueError) as e: sys.exit(f'{p.prog}: {e}')
     rows = []
     for net in nets:
-        for row in dict(exchange=exchange, terms=terms, coarse=coarser, whole=uncut, extent=extent)[a.table](net, pairs, OBJECTIVES[a.loss_weights], a.steps):
+        for row in dict(exchange=exchange, terms=terms, coarse=coarser, floor=floored, whole=uncut, extent=extent)[a.table](net, pairs, OBJECTIVES[a.loss_weights], a.steps):
             rows.append(dict(weights=weights_hash(net.state_dict())[:12]) | row)
             print('  '.join(f'{v}' if k in ('weights','image') else f'{k} {v}' for k,v in rows[-1].items()), flush=True)
     if a.write:

@@ -97,3 +97,21 @@ def test_the_last_run_and_the_step_beyond(data, fell, beyond):
     assert {'EN','SD','VIF'} <= rose('beyond', 'end', data, 'whole') and row('beyond', data, 'whole')['SSIM'] >= row('end', data, 'whole')['SSIM'] - .005
 
 def test_the_last_run_is_further_from_the_brighter_source(): assert 'intensity' in rose('beyond', 'f21a167a569d', ROAD, 'whole')
+
+def test_a_floor_in_pixels():
+    (road,msrs), floor = (images('floor-RoadScene'), images('floor-MSRS')), 'pixels, α₅ = 0.8, structure 0.25, floor '
+    gain = [{m: round(o[floor+'0.2'][m] - o[floor+'0.0'][m], 3) for m in SCORES} for o in (road,msrs)]
+    assert gain[0]['MI'] == .708 and gain[0]['VIF'] == .047 and gain[0]['SSIM'] == .042 and gain[0]['Qabf'] == -.016
+    assert min(gain[1][m] for m in ('MI','Qabf','SSIM')) > 0 and abs(gain[1]['VIF']) < .002
+    top = msrs['brighter source']
+    assert max(o['VIF'] for o in msrs.values()) == top['VIF']
+    edgy = max(msrs.values(), key=lambda o: o['Qabf'])
+    assert (round(edgy['Qabf']-top['Qabf'],3), round(top['VIF']-edgy['VIF'],3)) == (.006, .012)
+
+def test_a_floor_in_the_network():
+    ours, new = ({(o['weights'].split()[0], o['set']): o for o in read(n)} for n in ('bright','floor'))
+    more = lambda k, d, m: round(float(new[k,d][m]) - float(ours['ivf',d][m]), 3)
+    for d,mi,vif in (('RoadScene',.926,.072), ('MSRS',.739,.016)):
+        assert more('with',d,'MI') == mi and more('with',d,'VIF') == vif and more('with',d,'SSIM') > 0 > more('with',d,'EN') and more('with',d,'sky') > 0
+    assert more('with','RoadScene','Qabf') == -.017 and more('with','MSRS','Qabf') > 0
+    assert .4 < more('start','MSRS','MI')/more('with','MSRS','MI') < .65 and more('start','MSRS','VIF') > .8*more('with','MSRS','VIF')

@@ -1,4 +1,4 @@
-"Beyond the paper: signed edges, edges at several scales, structure, and the presets (D-47 to D-49)."
+"Beyond the paper: signed edges, edges at several scales, structure, a floor, and the presets (D-47 to D-49, D-58)."
 import math
 import kornia
 import pytest
@@ -35,6 +35,26 @@ def test_signed_edges_pixel_by_pixel(night):
     (fx,fy),(ix,iy),(vx,vy) = (kornia.filters.spatial_gradient(o, 'sobel', 1, normalized=False).unbind(2) for o in (x,ir,vi))
     i = ix.abs()+iy.abs() > vx.abs()+vy.abs()
     assert_close(signed(x,ir,vi), ((fx - torch.where(i,ix,vx)).abs() + (fy - torch.where(i,iy,vy)).abs()).mean())
+
+def test_a_floor_leaves_noise_of_the_darker_source_out():
+    "Below a bright flat sky a ramp of 0.8 is less than the floor of 1, and one of 2.4 is more; the cameras are alike."
+    calm, sky = EdgeLoss('signed', floor=1.), flat + 2
+    for pair in ((ramp, sky), (sky, ramp)): assert calm(sky, *pair) == 0 and signed(sky, *pair) > .5
+    for pair in ((steep, sky), (sky, steep)): assert_close(calm(sky, *pair), grad(steep).mean()); assert calm(steep, *pair) == 0
+    assert_close(EdgeLoss(floor=1.)(flat, steep, sky), grad(steep).mean()); assert EdgeLoss(floor=1.)(flat, ramp, sky) == 0
+
+@pytest.mark.parametrize('edges', ('magnitude','signed'))
+def test_edges_with_a_floor_pixel_by_pixel(night, edges):
+    "Of the brighter source, unless the darker one is steeper by more than the floor; a huge floor leaves the brighter source alone."
+    (ir,vi), x = night, torch.rand_like(night[0])
+    f,i,v = (kornia.filters.spatial_gradient(o, 'sobel', 1, normalized=False)[:,0] for o in (x,ir,vi))
+    size = lambda o: o.abs().sum(1, keepdim=True)
+    far = lambda t: ((size(f)-size(t)).abs() if edges == 'magnitude' else size(f-t)).mean()
+    over = size(i) > size(v) + .2, size(v) > size(i) + .2
+    want = torch.where(ir > vi, torch.where(over[1], v, i), torch.where(over[0], i, v))
+    assert over[0].any() and over[1].any()
+    assert_close(EdgeLoss(edges, floor=.2)(x,ir,vi), far(want))
+    assert_close(EdgeLoss(edges, floor=99.)(x,ir,vi), far(torch.where(ir > vi, i, v)))
 
 def test_a_sign_asks_for_more(night):
     ir,vi = night
@@ -102,9 +122,9 @@ def test_defaults_are_the_papers_objective(night, leaves):
     assert_close(a, b); assert s.keys() == t.keys()
 
 def test_options_arrive(night, leaves):
-    x, f, w = torch.rand_like(night[0]), leaves(), OurLossWeights(edges='signed', edge_scales=3, structure=8.)
+    x, f, w = torch.rand_like(night[0]), leaves(), OurLossWeights(edges='signed', edge_scales=3, edge_floor=.1, structure=8.)
     total,t = OurStageTwoLoss(w)(x,*night,f)
-    assert_close(t['grad'], EdgeLoss('signed',3)(x,*night)); assert_close(t['structure'], structure_loss(x,*night))
+    assert_close(t['grad'], EdgeLoss('signed',3,.1)(x,*night)); assert_close(t['structure'], structure_loss(x,*night))
     assert_close(total, t['intensity'] + 10*t['decomp'] + 2*t['grad'] + 8*t['structure'])
 
 def test_total_by_hand():
@@ -117,7 +137,7 @@ def test_signed_objective_is_symmetric_and_reaches_all_features(night, leaves, r
     assert_close(loss(ir,ir,vi,f)[0], loss(ir,vi,ir,Features(*(f[i] for i in (1,0,3,2,5,4))))[0])
     assert reached(loss, torch.rand_like(ir).requires_grad_(), ir, vi) == set(Features._fields)
 
-@pytest.mark.parametrize('bad,message', [(dict(structure=-1), 'structure must be 0 or larger'), (dict(edges='both'), "edges must be 'magnitude' or 'signed', not 'both'"),
+@pytest.mark.parametrize('bad,message', [(dict(structure=-1), 'structure must be 0 or larger'), (dict(edge_floor=-.1), 'edge_floor must be 0 or larger'), (dict(edges='both'), "edges must be 'magnitude' or 'signed', not 'both'"),
                                          (dict(edge_scales=0), 'edge_scales must be a whole number'), (dict(edge_scales=2.), 'edge_scales must be a whole number'), (dict(alpha1=-1), 'alpha1 must be')])
 def test_impossible_weights_are_refused(bad, message):
     with pytest.raises(ValueError, match=message): OurLossWeights(**bad)

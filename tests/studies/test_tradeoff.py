@@ -53,8 +53,8 @@ def test_table_has_every_curve_and_every_method(root, tmp_path):
     for k in ('01','02','03'): write_image(tmp_path/'dark'/f'{k}.png', np.zeros((64,80), np.float32))
     out = record_tradeoff(tmp_path/'t.csv', methods=dict(dark=tmp_path/'dark'), data=root, alphas=(2.,), steps=2, side=48)
     rows = read_rows(out, MEASURES)
-    curves = {(r['pairs'], r['edges'], r['structure']) for r in rows if not r['method']}
-    assert len(curves) == 2*2 + 2 and {r['alpha5'] for r in rows if not r['method']} == {'2.0000'}
+    curves = {(r['pairs'], r['edges'], r['floor'], r['structure']) for r in rows if not r['method']}
+    assert len(curves) == 3*2 + 3 and {r['alpha5'] for r in rows if not r['method']} == {'2.0000'}
     best = {r['pairs']: r for r in rows if r['method'] == 'maximum'}
     assert all(r['Eq29'] == 0 for r in best.values())
     dark, = (r for r in rows if r['method'] == 'dark')
