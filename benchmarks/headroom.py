@@ -40,7 +40,7 @@ def held_out(data, n, h=192, w=256):
 
 def optimum(fused, ir, vi, loss, steps, luminance=False):
     "Pixels that make small what Eq. 28 asks of the fused image, from the network's; steps are taken in a blurred picture, so that the coarse part moves as well."
-    edges, brighter = EdgeLoss(loss.edges, loss.edge_scales), torch.maximum(ir, vi)
+    edges, brighter = EdgeLoss(loss.edges, loss.edge_scales, loss.edge_floor), torch.maximum(ir, vi)
     unlike = lambda x: 1 - (ssim(x, ir, luminance=luminance) + ssim(x, vi, luminance=luminance))/2
     d = torch.zeros_like(fused).requires_grad_()
     opt = torch.optim.Adam([d], lr=.03)
