@@ -167,7 +167,8 @@ def budget_text(
     net = f"{', '.join(f'{k} = {v}' for k,v in b.model.items())}" if b.model else f'that of {b.start}' if b.start else 'as in the paper'
     first = f'weights of {b.start}' if b.start else f'{steps[0]} in stage I'
     joint = '' if medical else ', or the sum of both without two stages'
-    more = (', edges with their sign' if b.losses.get('edges') == 'signed' else '') + (f", structure {s:g}" if (s := b.losses.get('structure')) else '')
+    more = (', edges with their sign' if b.losses.get('edges') == 'signed' else '') + ''.join(
+        f', {name} {b.losses[k]:g}' for k,name in (('edge_floor','floor'), ('structure','structure')) if b.losses.get(k))
     alphas = f"α₄ = {b.losses['alpha4']:g}, α₅ = {b.losses['alpha5']:g}{more}" + ('' if medical
             else ' where a row does not change them')
     of = 'each kind' if medical else b.test + (f' at 1/{b.shrink} of their sides' if b.shrink > 1 else '')

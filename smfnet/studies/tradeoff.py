@@ -46,7 +46,7 @@ def best_pixels(
 
 # %% ../../nbs/evidence/objective.ipynb #c010
 ALPHAS = (.5, 1., 2., 4., 10.) # weights of the edges that are tried
-EDGES = (('magnitude', 0.), ('signed', 0.), ('signed', .2)) # readings of Eq. 30, with `edge_floor`
+EDGES = (('magnitude', 0.), ('signed', 0.), ('signed', .3)) # readings of Eq. 30, with `edge_floor`
 MEASURES = ('Eq29', 'Eq30', 'sky', 'MI', 'VIF', 'Qabf', 'SSIM')
 
 def _objective_rows(

@@ -2,6 +2,7 @@
 import csv
 import pytest
 from smfnet.core.files import project_root
+from smfnet.network.weights import load_model, weights_hash
 
 SCORES = ['EN','SD','SF','MI','VIF','Qabf','AG','SSIM']
 ROAD, MSRS = 'RoadScene/train', 'MSRS/train'
@@ -109,9 +110,14 @@ def test_a_floor_in_pixels():
     assert (round(edgy['Qabf']-top['Qabf'],3), round(top['VIF']-edgy['VIF'],3)) == (.006, .012)
 
 def test_a_floor_in_the_network():
-    ours, new = ({(o['weights'].split()[0], o['set']): o for o in read(n)} for n in ('bright','floor'))
-    more = lambda k, d, m: round(float(new[k,d][m]) - float(ours['ivf',d][m]), 3)
-    for d,mi,vif in (('RoadScene',.926,.072), ('MSRS',.739,.016)):
-        assert more('with',d,'MI') == mi and more('with',d,'VIF') == vif and more('with',d,'SSIM') > 0 > more('with',d,'EN') and more('with',d,'sky') > 0
-    assert more('with','RoadScene','Qabf') == -.017 and more('with','MSRS','Qabf') > 0
-    assert .4 < more('start','MSRS','MI')/more('with','MSRS','MI') < .65 and more('start','MSRS','VIF') > .8*more('with','MSRS','VIF')
+    rows = {(o['weights'].split()[-1], o['set']): o for n in ('bright','floor') for o in read(n)}
+    more = lambda k, d, m, than='f3ba5a3417d7': round(float(rows[k,d][m]) - float(rows[than,d][m]), 3)
+    last, before = 'd11ea71efd47', '3d455f0fa55a'
+    for d,mi,vif in (('RoadScene',1.,.08), ('MSRS',.6,.03)):
+        assert round(more(last,d,'MI'), 1) == mi and round(more(last,d,'VIF'), 2) == vif and more(last,d,'SSIM') == pytest.approx(.03, abs=.006)
+        assert more(last,d,'EN') < 0 < more(last,d,'sky')
+    assert more(last,'RoadScene','Qabf') == -.027 and more(last,'MSRS','Qabf') == .01
+    for d in ('RoadScene','MSRS'):
+        assert more(last,d,'SSIM',before) == pytest.approx(.02, abs=.006) and more(before,d,'MI') > .9*more(last,d,'MI')
+        assert [m for m in ('MI','VIF','Qabf') if more(last,d,m,before) < -.001] == (['MI'] if d == 'MSRS' else [])
+    assert weights_hash(load_model('ivf', 'cpu').state_dict()).startswith(last)
