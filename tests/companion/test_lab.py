@@ -120,4 +120,6 @@ def test_a_floor_in_the_network():
     for d in ('RoadScene','MSRS'):
         assert more(last,d,'SSIM',before) == pytest.approx(.02, abs=.006) and more(before,d,'MI') > .9*more(last,d,'MI')
         assert [m for m in ('MI','VIF','Qabf') if more(last,d,m,before) < -.001] == (['MI'] if d == 'MSRS' else [])
+    assert [more('7015dbfc92fa','RoadScene',m,last) for m in ('Qabf','VIF','SSIM')] == [.01, -.021, -.014]
+    for d in ('RoadScene','MSRS'): assert all(more('704e4ea08151',d,m,last) > 0 for m in ('MI','VIF','SSIM'))
     assert weights_hash(load_model('ivf', 'cpu').state_dict()).startswith(last)
