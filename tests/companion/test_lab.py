@@ -122,3 +122,5 @@ def test_a_floor_in_the_network():
     assert [more('7015dbfc92fa','RoadScene',m,last) for m in ('Qabf','VIF','SSIM')] == [.01, -.021, -.014]
     for d in ('RoadScene','MSRS'): assert all(more('704e4ea08151',d,m,last) > 0 for m in ('MI','VIF','SSIM'))
     assert weights_hash(load_model('ivf', 'cpu').state_dict()).startswith(last)
+    tno, = (r for r in csv.DictReader((project_root()/'results/ivf.csv').open(encoding='utf-8')) if (r['method'],r['dataset'],r['protocol']) == ('SMFNet','TNO/test','minmax'))
+    assert round(float(tno['SSIM']), 3) == .996
