@@ -94,7 +94,7 @@ def coarser(net, pairs, loss, steps, gain=1.1, scales=((3,8),(3,4),(4,4),(5,4),(
         o = dataclasses.replace(loss, edge_scales=s, structure=w)
         yield dict(image=f'pixels, edge_scales={s}, structure={w}') | mean_scores([optimum(x, *p, o, steps) for x,p in zip(ours, pairs)], pairs)
 
-def floored(net, pairs, loss, steps, trials=((.8,.25,0.), (.8,.25,.3), (.8,.1,.3), (.8,.5,.3), (.8,.25,.2), (1.5,.25,.3))):
+def floored(net, pairs, loss, steps, trials=((.8,.25,0.), (.8,.25,.3), (.8,.1,.3), (.8,.5,.3), (.8,1.,.3), (.8,.25,.2), (1.5,.25,.3))):
     "The network, the brighter source, and optima with (alpha5, structure, edge_floor); their distance from the brighter source before they are stretched, in grey levels (Eq. 29)."
     far = lambda images: dict(Eq29=round(sum(255*(x - torch.maximum(*o)).abs().mean().item() for x,o in zip(images, pairs))/len(pairs), 2))
     start = {'network': fuse_all(net, pairs), 'brighter source': [torch.maximum(*o) for o in pairs]}

@@ -105,8 +105,11 @@ def test_a_floor_in_pixels():
     assert [gain[0][m] for m in ('MI','VIF','SSIM','Qabf')] == [.793, .057, .082, -.017]
     assert min(gain[1][m] for m in ('MI','VIF','Qabf','SSIM')) > 0
     top, floored = msrs['brighter source'], {k: o for k,o in msrs.items() if k.startswith('pixels') and not k.endswith('0.0')}
-    assert round(max(o['Qabf'] for o in msrs.values()) - top['Qabf'], 3) == .010 and len(floored) == 5
-    assert [k for k,o in floored.items() if o['VIF'] < top['VIF']] == ['pixels, α₅ = 0.8, structure 0.5, floor 0.3']
+    assert round(max(o['Qabf'] for o in msrs.values()) - top['Qabf'], 3) == .010 and len(floored) == 6
+    half, one = (f'pixels, α₅ = 0.8, structure {w}, floor 0.3' for w in (.5, 1.))
+    assert [k for k,o in floored.items() if o['VIF'] < top['VIF']] == [half, one]
+    assert [round(road[one][m] - road[half][m], 3) for m in ('SSIM','VIF')] == [.003, -.05]
+    assert [round(msrs[one][m] - msrs[half][m], 3) for m in ('VIF','Qabf','SSIM')] == [-.07, -.019, -.009]
 
 def test_a_floor_in_the_network():
     rows = {(o['weights'].split()[-1], o['set']): o for n in ('bright','floor') for o in read(n)}
