@@ -123,7 +123,9 @@ def test_a_floor_in_the_network():
         assert more(last,d,'SSIM',before) == pytest.approx(.02, abs=.006) and more(before,d,'MI') > .9*more(last,d,'MI')
         assert [m for m in ('MI','VIF','Qabf') if more(last,d,m,before) < -.001] == (['MI'] if d == 'MSRS' else [])
     assert [more('7015dbfc92fa','RoadScene',m,last) for m in ('Qabf','VIF','SSIM')] == [.01, -.021, -.014]
-    for d in ('RoadScene','MSRS'): assert all(more('704e4ea08151',d,m,last) > 0 for m in ('MI','VIF','SSIM'))
+    for d in ('RoadScene','MSRS'):
+        assert all(more('704e4ea08151',d,m,last) > 0 for m in ('MI','VIF','SSIM'))
+        assert all(more('2c22c0f18a9e',d,m,last) < 0 for m in ('MI','VIF','Qabf','SSIM'))
     assert weights_hash(load_model('ivf', 'cpu').state_dict()).startswith(last)
     tno, = (r for r in csv.DictReader((project_root()/'results/ivf.csv').open(encoding='utf-8')) if (r['method'],r['dataset'],r['protocol']) == ('SMFNet','TNO/test','minmax'))
     assert round(float(tno['SSIM']), 3) == .996
