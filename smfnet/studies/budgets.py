@@ -11,7 +11,7 @@ import dataclasses, hashlib, json
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from ..network.model import ModelConfig
-from ..losses.ours import named_loss_weights
+from ..losses.ours import LOSS_PRESETS, named_loss_weights
 from ..losses.stage_one import LossWeights
 from ..training.config import TrainConfig
 
@@ -93,7 +93,7 @@ ABLATION = dict(
 MEDICAL = dict(
     paper = Budget('Harvard', 'Harvard', stride=64, items=_kinds),
     small = Budget('Harvard', 'Harvard', limit=10, patch=80, stride=60, steps=(None,60), start='ivf', items=_kinds,
-                   losses=dict(alpha4=2., alpha5=.8, edges='signed', edge_floor=.3, structure=.5), # those of ivf
+                   losses=dataclasses.asdict(LOSS_PRESETS['picture']), # those of ivf
                    train=dict(batch=4, lr=5e-4, schedule='cosine', warmup=20, augment=True, ema=0.99, device='cpu')),
     smoke = Budget(**_smoke, model=_tiny, items=_kinds),
     ci    = Budget(**_smoke | dict(steps=(2,2), limit=1), model=_tiny, items=('MRI-PET',)),
