@@ -20,7 +20,7 @@ class EdgeLoss(nn.Module):
     def __init__(self,
         edges:str='magnitude', # or 'signed'
         scales:int=1,          # 1: the images alone; 3: also their halves and quarters
-        floor:float=0.):       # the darker source counts where its Sobel magnitude is larger by more than this × the pixel's brightness
+        floor:float=0.):       # where vi is brighter, ir counts if its Sobel magnitude is larger by more than this × vi
         super().__init__()
         self.edges, self.scales, self.floor, self.sobel = edges, scales, floor, Sobel()
     def at(self,
@@ -30,9 +30,9 @@ class EdgeLoss(nn.Module):
     ) -> Tensor:      # scalar, 0 or larger
         "Eq. 30 on images of one size."
         f,i,v = (torch.stack(self.sobel(x)) for x in (fused,ir,vi)) # 2 b 1 h w: along w, along h
-        hot, size = ir > vi, lambda o: o.abs().sum(0)
-        bright, dark = torch.where(hot, i, v), torch.where(hot, v, i)
-        target = torch.where(size(dark) > size(bright) + self.floor*torch.maximum(ir, vi), dark, bright)
+        size = lambda o: o.abs().sum(0)
+        noise = self.floor*vi*(vi >= ir) # below which infrared edges do not count
+        target = torch.where(size(i) > size(v) + noise, i, v)
         if self.edges == 'magnitude': return (size(f) - size(target)).abs().mean()
         return size(f - target).mean()
     def forward(self,
@@ -62,7 +62,7 @@ class OurLossWeights(LossWeights):
     "The paper's weights and, for stage II, what is ours; the defaults add nothing."
     edges:str = 'magnitude' # 'magnitude' or 'signed', see `EdgeLoss` (D-47)
     edge_scales:int = 1     # Eq. 30 at so many scales, see `EdgeLoss` (D-48)
-    edge_floor:float = 0.   # how much steeper, as a share of brightness, the darker source must be to count (D-58)
+    edge_floor:float = 0.   # how much steeper, as a share of brightness, ir must be where vi is brighter (D-58)
     structure:float = 0.    # weight of `structure_loss` (D-49)
     def __post_init__(self):
         super().__post_init__()
@@ -92,7 +92,7 @@ LOSS_PRESETS = dict(
     printed = LossWeights(),                       # Sec. 3.1
     swapped = LossWeights(alpha4=2., alpha5=10.),  # as in the release (D-18)
     # what the weights `ivf` are trained with
-    picture = OurLossWeights(alpha4=2., alpha5=.8, edges='signed', edge_floor=.3, structure=.5))
+    picture = OurLossWeights(alpha4=2., alpha5=.8, edges='signed', edge_floor=.3, structure=.25))
 
 def named_loss_weights(
     spec:str|dict|LossWeights='printed', # a name in `LOSS_PRESETS`, fields that differ, or weights

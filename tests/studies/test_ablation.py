@@ -67,4 +67,4 @@ def test_captions_state_the_budget():
     for part in ('30 updates in stage I, then 40 updates in stage II', 'α₄ = 2, α₅ = 10', 'dim = 32', '8 pairs of RoadScene/test at 1/2', 'Seeds: 0, 1'): assert part in text, part
     assert '40 epochs in stage I, then 80 epochs' in budget_text(ABLATION['paper'])
     text = budget_text(MEDICAL['small'])
-    assert 'weights of ivf, then 60 updates in stage II; α₄ = 2, α₅ = 0.8, edges with their sign, floor 0.3, structure 0.5. Network: that of ivf' in text
+    assert 'weights of ivf, then 60 updates in stage II; α₄ = 2, α₅ = 0.8, edges with their sign, floor 0.3, structure 0.25. Network: that of ivf' in text

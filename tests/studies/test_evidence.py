@@ -107,8 +107,8 @@ def at():
 def test_medical_training_moves_the_picture_little(at):
     change = {k: {c: at(k,'mif')[c] - at(k,'ivf')[c] for c in METRICS} for k in KINDS}
     for k,d in change.items():
-        assert all(abs(v) < .13 for c,v in d.items() if c not in ('SD','SF'))
-        assert abs(d['VIF']) < .02 and abs(d['Qabf']) < .006 and -.12 < d['MI'] < -.08
+        assert all(abs(v) < .14 for c,v in d.items() if c not in ('SD','SF'))
+        assert abs(d['VIF']) < .02 and abs(d['Qabf']) < .006 and -.08 < d['MI'] < -.06
     one = {r['method']: r for r in wide(published(4)) if 'SMFNet' in r['method']}
     ours, star = (next(r for m,r in one.items() if w in m) for w in ('IVF', 'MIF'))
     for c in ('MI','VIF','Qabf'): assert at('MRI-PET','ivf')[c] > max(float(ours[c]), float(star[c]))
@@ -117,9 +117,12 @@ def test_medical_training_moves_the_picture_little(at):
 def test_medical_background_alone_moves_ssim_between_the_two_groups(at):
     for k in KINDS:
         raw = {w: at(k,w,'as the network gives it')['SSIM'] for w in ('ivf','mif')}
-        assert .4 < raw['ivf'] < .6 and 1.3 < raw['mif'] < 1.5
+        assert .4 < raw['ivf'] < .6 and .65 < raw['mif'] < 1.2
         for w in raw: assert 1.3 < at(k,w)['SSIM'] < 1.6
-    assert round(at('MRI-PET','mif','as the network gives it')['SSIM'] - at('MRI-PET','ivf','as the network gives it')['SSIM'], 2) == .84
+    gain = [round(at(k,'mif','as the network gives it')['SSIM'] - at(k,'ivf','as the network gives it')['SSIM'], 2) for k in KINDS]
+    assert dict(zip(KINDS, gain)) == {'MRI-CT': .62, 'MRI-PET': .16, 'MRI-SPECT': .40}
+    raw = [float(r['SSIM']) for r in MEDICAL_ROWS if (r['weights'],r['background'],r['protocol']) == ('mif','network','none')]
+    assert len(raw) == 30 and sum(o > 1 for o in raw) == 15
 
 # what evidence/machines says
 
