@@ -4,7 +4,7 @@
     python benchmarks/eye.py                               the shipped weights `ivf` and `fast`
     python benchmarks/eye.py --weights ivf runs/x/stage2/stage2.safetensors --write results/training/eye.csv
 
-`grain`: where the visible image is above 170 and the infrared one below 90, how far a pixel of the fused image is from the mean of the nine around it, in grey levels. The visible image's own stands in the first
+`grain`: in a sky as the measure `sky` finds it (visible above 170, infrared below 90), how far a pixel of the fused image is from the mean of the nine around it, in grey levels. The visible image's own stands in the first
 row; what is above that came from the infrared camera.
 `texture`: where the visible image is dark (below 90), the infrared one at least 15 brighter, and the visible one the more detailed of both (standard deviations of 7×7 px, 6 or more), how much of the visible
 detail the fused image has: the slope of its regression on the visible image within 7×7 px, 1 for all of it.
@@ -15,19 +15,21 @@ import argparse, csv, sys
 from pathlib import Path
 import torch
 import torch.nn.functional as F
+from kornia.filters import box_blur
 from smfnet.core.files import atomic_path
 from smfnet.data.datasets import find_pairs, split_validation
+from smfnet.metrics.picture import SKY_IR, SKY_VI
 from smfnet.network.weights import load_model, weights_hash
 
 def mean(x, k):
     "Mean of k² pixels around each."
-    return F.avg_pool2d(F.pad(x, (k//2,)*4, mode='reflect'), k, 1)
+    return box_blur(x, (k,k))
 
 def covariance(a, b, k=7):
     "Of the k² pixels around each."
     return mean(a*b, k) - mean(a, k)*mean(b, k)
 
-def bright_sky(ir, vi): return (vi > 170/255) & (ir < 90/255)
+def bright_sky(ir, vi): return (vi > SKY_VI/255) & (ir < SKY_IR/255)
 
 def faint_texture(ir, vi):
     spread = [covariance(o, o).clamp(min=0).sqrt() for o in (ir,vi)]

@@ -1,6 +1,6 @@
 "The diary of trials: what its prose says of numbers is what the files hold."
-import csv
-import pytest
+import csv, importlib.util
+import pytest, torch
 from smfnet.core.files import project_root
 from smfnet.network.weights import load_model, weights_hash
 
@@ -140,3 +140,18 @@ def test_what_a_person_sees():
     floored = {k: o['texture'] for k,o in rows.items() if k not in ('visible','brighter source','f3ba5a3417d7','f570d59c3fff','cf2c04f52259')}
     assert len(floored) == 7 and now['texture'] > max(floored.values()) and round(floored['3d455f0fa55a'], 2) == .43
     assert fast['texture'] == max(o['texture'] for k,o in rows.items() if k != 'visible') and fast['grain'] == old['grain']
+
+def test_how_eye_measures():
+    "A flat sky has no grain, one bright pixel of nine in it has 8/9 of its step; half of the visible detail is 0.5, none 0, its negative -1; a window holds the place that is asked for."
+    spec = importlib.util.spec_from_file_location('eye', project_root()/'benchmarks/eye.py'); eye = importlib.util.module_from_spec(spec); spec.loader.exec_module(eye)
+    flat = torch.full((1,1,15,15), .8); dot = flat.clone(); dot[...,7,7] += .09
+    here = torch.zeros_like(flat, dtype=torch.bool); here[...,7,7] = True
+    assert abs(eye.grain(flat, flat, flat, here)) < 1e-4 and eye.grain(dot, flat, flat, here) == pytest.approx(255*.08, abs=1e-3)
+    vi = .2 + .1*torch.rand(1,1,15,15, generator=torch.Generator().manual_seed(0))
+    for share in (1., .5, 0., -1.): assert eye.texture(.4 + share*vi, flat, vi, here) == pytest.approx(share, abs=1e-3)
+    ir = torch.full((1,1,240,320), .5); dim = torch.full_like(ir, .1); dim[...,160:230,200:310] += .2*torch.rand(70,110, generator=torch.Generator().manual_seed(1))
+    where = eye.faint_texture(ir, dim)
+    assert where[...,165:225,205:305].all() and not where[...,:150,:].any() and not eye.faint_texture(dim, ir).any() and not eye.bright_sky(ir, dim).any()
+    class Pair: read = lambda self: type('Q', (), dict(ir=ir[0], vi=dim[0]))
+    (_,_,found), = eye.windows([Pair()], eye.faint_texture, 3)
+    assert found.shape[-2:] == (192,256) and found.sum() == where.sum() and eye.windows([Pair()], eye.bright_sky, 3) == []
